@@ -1,0 +1,96 @@
+// Package config turns brainjar's TOML file into typed settings, or into a
+// list of all that is wrong with it: each problem with file, line, key, cause
+// and, where there is one, the key that was probably meant.
+//
+// The schema is two tables, one of the settings of the daemon (settingKeys)
+// and one of the keys of an experiment (experimentKeys). They drive the
+// parsing, the defaults, the hints and the tables of docs/configuration.md.
+//
+// The package reads files and nothing else: it must not ask the machine what
+// memory, users, programs or sensors it has, and must not know how an
+// experiment is run.
+package config
+
+import (
+	"slices"
+
+	"brainjar/internal/quantity"
+)
+
+// Config is a whole configuration: one main file and the files it includes,
+// checked, with every default filled in.
+type Config struct {
+	Path       string // of the main file, as it was given to Load
+	Supervisor Supervisor
+	Thermal    Thermal
+	Memory     Memory
+
+	// Experiments are in the order of the file, then of the included files,
+	// with one experiment for each combination of a matrix.
+	Experiments []*Experiment
+
+	// Template is what FromTemplate makes experiments from: nil if the file
+	// has no [template]. Its placeholders are not replaced.
+	Template *Experiment
+
+	// NotYet are settings that are right, but whose behaviour this version
+	// does not have: to be warned of by a check, and refused by a run.
+	NotYet []Problem
+
+	written marks
+}
+
+// Experiment returns the experiment of that id. The bare id of a matrix is not
+// one experiment: see Select.
+func (c *Config) Experiment(id string) (*Experiment, bool) {
+	i := slices.IndexFunc(c.Experiments, func(e *Experiment) bool { return e.ID == id })
+	if i < 0 {
+		return nil, false
+	}
+	return c.Experiments[i], true
+}
+
+// Select returns the experiments that an id means: the one of that id, all
+// members of the matrix of that id, or none.
+func (c *Config) Select(id string) []*Experiment {
+	var selected []*Experiment
+	for _, e := range c.Experiments {
+		if e.ID == id || e.Matrix == id {
+			selected = append(selected, e)
+		}
+	}
+	return selected
+}
+
+// Budget is the memory that running experiments may use together on a machine
+// of that size: memory_budget or, where nobody wrote one, what is left of the
+// machine after memory.reserve.
+func (c *Config) Budget(memTotal quantity.Bytes) quantity.Bytes {
+	switch {
+	case c.Supervisor.MemoryBudget > 0:
+		return c.Supervisor.MemoryBudget
+	case c.Memory.Reserve < memTotal:
+		return memTotal - c.Memory.Reserve
+	}
+	return 0
+}
+
+// CheckFits returns a problem for each experiment that could never start on a
+// machine of that size, because its memory_max alone is more than the budget.
+// What gpu_memory adds depends on whether the machine's GPU shares its memory,
+// which a configuration cannot know: it is left to the caller.
+func (c *Config) CheckFits(memTotal quantity.Bytes) Errors {
+	budget := c.Budget(memTotal)
+	hint := "lower memory_max, or raise supervisor.memory_budget"
+	if c.Supervisor.MemoryBudget == 0 {
+		hint = "lower memory_max or memory.reserve, or set supervisor.memory_budget"
+	}
+	var r report
+	for _, e := range c.Experiments {
+		if e.MemoryMax > budget {
+			r.add(e.written.where("memory_max"), hint,
+				"needs %v, more than the whole budget of %v: it could never start", e.MemoryMax, budget)
+		}
+	}
+	return r.errors()
+}

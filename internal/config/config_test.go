@@ -1,0 +1,283 @@
+package config
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"brainjar/internal/quantity"
+)
+
+const minimal = "[defaults]\ncommand = [\"true\"]\nmemory_max = \"1G\"\n"
+
+func ids(experiments []*Experiment) string {
+	var ids []string
+	for _, e := range experiments {
+		ids = append(ids, e.ID)
+	}
+	return strings.Join(ids, " ")
+}
+
+func TestMergeOrder(t *testing.T) {
+	c := mustLoad(t, `
+[supervisor]
+stop_timeout = "20s"
+[defaults]
+memory_max = "4G"
+tags = ["all"]
+environment = { A = "default", B = "default" }
+restart = { delay = "1s", success_codes = [0, 7] }
+[experiments.a]
+command = ["true"]
+tags = ["own"]
+environment = { B = "own" }
+restart.max_restarts = 9
+memory_swap_max = "infinity"
+[experiments.b]
+command = ["true"]
+memory_max = "1.5G"
+stop_timeout = "2s"
+`)
+	a, _ := c.Experiment("a")
+	b, _ := c.Experiment("b")
+	if got := a.EnvironmentFor(1, 0); !slices.Equal(got, []string{"A=default", "B=own"}) {
+		t.Errorf("environment of a: %q", got)
+	}
+	if got := b.EnvironmentFor(1, 0); !slices.Equal(got, []string{"A=default", "B=default"}) {
+		t.Errorf("environment of b: %q", got)
+	}
+	want := Restart{RestartOnFailure, 9, time.Second, 5 * time.Minute, 2, 0.1, 10 * time.Minute, []int{0, 7}, []int{78}, []int{85}}
+	if !reflect.DeepEqual(a.Restart, want) {
+		t.Errorf("restart of a: %+v, want %+v", a.Restart, want)
+	}
+	if !slices.Equal(a.Tags, []string{"own"}) || !slices.Equal(b.Tags, []string{"all"}) {
+		t.Errorf("tags: %q and %q", a.Tags, b.Tags)
+	}
+	if a.MemoryMax != 4*quantity.GiB || b.MemoryMax != 3*quantity.GiB/2 {
+		t.Errorf("memory_max: %v and %v", a.MemoryMax, b.MemoryMax)
+	}
+	if a.StopTimeout != 20*time.Second || b.StopTimeout != 2*time.Second {
+		t.Errorf("stop_timeout: %v and %v", a.StopTimeout, b.StopTimeout)
+	}
+	if a.MemorySwapMax != nil || b.MemorySwapMax == nil || *b.MemorySwapMax != 0 {
+		t.Errorf("memory_swap_max: %v and %v", a.MemorySwapMax, b.MemorySwapMax)
+	}
+	if !a.Explicit("memory_swap_max") || b.Explicit("memory_swap_max") || !b.Explicit("memory_max") ||
+		!b.Explicit("restart.delay") || b.Explicit("restart.max_restarts") {
+		t.Error("Explicit does not tell what was written from what was not")
+	}
+}
+
+func TestPlaceholders(t *testing.T) {
+	c := mustLoad(t, `
+[defaults]
+memory_max = "1G"
+[experiments.a]
+command = ["/bin/sh", "-c", "echo ${HOME} {{id}} {id} {config} {run}.{attempt} {\"a\":{\"b\":1}}"]
+config = "/etc/{id}.json"
+working_directory = "/data/{id}"
+environment = { RUN = "{id}-{run}-{attempt}" }
+`)
+	a, _ := c.Experiment("a")
+	if want := `echo ${HOME} {id} a /etc/a.json 12.3 {"a":{"b":1}}`; a.CommandFor(12, 3)[2] != want {
+		t.Errorf("command is %q, want %q", a.CommandFor(12, 3)[2], want)
+	}
+	if want := `echo ${HOME} {id} a /etc/a.json {run}.{attempt} {"a":{"b":1}}`; a.Command[2] != want {
+		t.Errorf("command before launch is %q, want %q", a.Command[2], want)
+	}
+	if got := a.EnvironmentFor(12, 3)[0]; got != "RUN=a-12-3" || a.WorkingDirectory != "/data/a" {
+		t.Errorf("environment %q, working directory %q", got, a.WorkingDirectory)
+	}
+	other, err := a.WithConfig("/other/{id}.json")
+	if err != nil || !strings.Contains(other.CommandFor(1, 0)[2], " /other/{id}.json ") || a.Config != "/etc/a.json" {
+		t.Errorf("WithConfig: %v, command %q, config before %q", err, other.CommandFor(1, 0), a.Config)
+	}
+}
+
+func TestValuesOfPlaceholdersAreNotExpanded(t *testing.T) {
+	c := mustLoad(t, minimal+"[experiments.a]\ncommand = [\"echo\", \"{matrix.x}\", \"{run}\"]\nmatrix = { x = [\"{run}\"] }\n")
+	if got := c.Experiments[0].CommandFor(5, 0); !slices.Equal(got, []string{"echo", "{run}", "5"}) {
+		t.Errorf("command is %q", got)
+	}
+}
+
+func TestMatrix(t *testing.T) {
+	c := mustLoad(t, minimal+`
+[experiments.first]
+[experiments.grid]
+command = ["run", "{matrix.size}", "{matrix.temp}"]
+matrix = { size = ["7b", "qwen/13b"], temp = [0.5, 1, true] }
+[experiments.last]
+after = { first = "ended", grid = "started" }
+`)
+	if got, want := ids(c.Experiments), "first grid.7b.0.5 grid.7b.1 grid.7b.true grid.qwen_13b.0.5 grid.qwen_13b.1 grid.qwen_13b.true last"; got != want {
+		t.Errorf("experiments are %q, want %q", got, want)
+	}
+	if got := len(c.Select("grid")); got != 6 {
+		t.Errorf("grid selects %d experiments, want 6", got)
+	}
+	if got := ids(c.Select("grid.7b.1")); got != "grid.7b.1" || len(c.Select("none")) != 0 {
+		t.Errorf("grid.7b.1 selects %q, none %d", got, len(c.Select("none")))
+	}
+	e, _ := c.Experiment("grid.qwen_13b.0.5")
+	if got := e.CommandFor(1, 0); !slices.Equal(got, []string{"run", "qwen/13b", "0.5"}) || e.Matrix != "grid" {
+		t.Errorf("command %q of matrix %q", got, e.Matrix)
+	}
+	last, _ := c.Experiment("last")
+	if len(last.After) != 7 || last.After[0] != (Dependency{"first", Ended}) || last.After[1] != (Dependency{"grid.7b.0.5", Started}) {
+		t.Errorf("last waits for %v", last.After)
+	}
+	again, err := last.WithConfig("/x")
+	if err != nil || !slices.Equal(again.After, last.After) {
+		t.Errorf("with another config it waits for %v (%v)", again.After, err)
+	}
+}
+
+func TestTemplate(t *testing.T) {
+	c := mustLoad(t, `
+[defaults]
+memory_max = "1G"
+[experiments.a]
+command = ["true"]
+[template]
+command = ["run", "{config}", "{run}"]
+config = "configs/{id}.json"
+after = ["a"]
+`)
+	e, err := c.FromTemplate("new", "")
+	if err != nil || !slices.Equal(e.CommandFor(2, 0), []string{"run", "configs/new.json", "2"}) || e.ID != "new" {
+		t.Fatalf("FromTemplate: %v, %+v", err, e)
+	}
+	if !slices.Equal(e.After, []Dependency{{"a", Succeeded}}) {
+		t.Errorf("it waits for %v", e.After)
+	}
+	e, err = c.FromTemplate("new", "/own.json")
+	if err != nil || e.CommandFor(2, 0)[1] != "/own.json" {
+		t.Errorf("FromTemplate with config: %v, %+v", err, e)
+	}
+	for _, id := range []string{"a", "b c", ""} {
+		if _, err := c.FromTemplate(id, ""); err == nil {
+			t.Errorf("FromTemplate(%q) succeeded", id)
+		}
+	}
+	if _, err := mustLoad(t, minimal).FromTemplate("x", ""); !errors.Is(err, ErrNoTemplate) {
+		t.Errorf("without a template: %v", err)
+	}
+	c = mustLoad(t, minimal+"[template]\ncommand = [\"run\", \"{config}\"]\n")
+	if _, err := c.FromTemplate("x", ""); err == nil {
+		t.Error("a template with {config} and without config needs one from start")
+	}
+}
+
+func TestBudget(t *testing.T) {
+	c := mustLoad(t, minimal+"[experiments.a]\nmemory_max = \"3G\"\n[experiments.b]\n")
+	if got := c.Budget(8 * quantity.GiB); got != 6*quantity.GiB {
+		t.Errorf("budget of 8G is %v, want 6G", got)
+	}
+	if got := c.Budget(quantity.GiB); got != 0 {
+		t.Errorf("budget of 1G is %v, want 0", got)
+	}
+	if got := c.CheckFits(8 * quantity.GiB); len(got) != 0 {
+		t.Errorf("on 8G: %v", got)
+	}
+	got := c.CheckFits(4 * quantity.GiB)
+	if len(got) != 1 || got[0].Line != 5 || got[0].Key != "experiments.a.memory_max" {
+		t.Errorf("on 4G: %v", got)
+	}
+	c = mustLoad(t, "[supervisor]\nmemory_budget = \"5G\"\n"+minimal)
+	if got := c.Budget(2 * quantity.GiB); got != 5*quantity.GiB {
+		t.Errorf("the written budget is %v, want 5G", got)
+	}
+}
+
+func TestMemoryCriticalFollowsReserve(t *testing.T) {
+	if c := mustLoad(t, "[memory]\nreserve = \"512M\"\n"); c.Memory.Critical != 256*quantity.MiB || len(c.NotYet) != 0 {
+		t.Errorf("critical is %v, not yet %v", c.Memory.Critical, c.NotYet)
+	}
+}
+
+func TestNotYet(t *testing.T) {
+	c := mustLoad(t, minimal+"gpu = true\nlog = \"journal\"\n[thermal]\nenabled = false\nclocks = false\n"+
+		"[experiments.a]\ngpu = false\n[experiments.b]\nlog = \"file\"\nprobe = { exec = [\"true\"] }\n")
+	var got []string
+	for _, p := range c.NotYet {
+		got = append(got, p.Key)
+		if !strings.HasPrefix(p.Message, "not yet: ") || p.Line < 1 {
+			t.Errorf("problem %v", p)
+		}
+	}
+	if want := []string{"defaults.gpu", "experiments.b.log", "experiments.b.probe.exec"}; !slices.Equal(got, want) {
+		t.Errorf("not yet: %q, want %q", got, want)
+	}
+	for _, n := range notYet {
+		_, setting := settingKeys.find(n.key)
+		_, experiment := experimentKeys.find(n.key)
+		if !setting && !experiment {
+			t.Errorf("%s is no key", n.key)
+		}
+	}
+}
+
+func TestKinds(t *testing.T) {
+	c := mustLoad(t, minimal+`
+[experiments.a]
+cpus = "4, 0-2,1"
+devices = ["/dev/ttyUSB0", "/dev/video0 r"]
+log_rate = "500/1m"
+stop_signal = "INT"
+checkpoint_signal = "SIGUSR1"
+runtime_max = "1d12h"
+cpu_quota = "150%"
+restart.factor = 3
+`)
+	a := c.Experiments[0]
+	if !slices.Equal(a.CPUs, []int{0, 1, 2, 4}) {
+		t.Errorf("cpus %v", a.CPUs)
+	}
+	if !slices.Equal(a.Devices, []Device{{"/dev/ttyUSB0", "rw"}, {"/dev/video0", "r"}}) {
+		t.Errorf("devices %v", a.Devices)
+	}
+	if a.LogRate != (LogRate{500, time.Minute}) || a.StopSignal != syscall.SIGINT || a.CheckpointSignal != syscall.SIGUSR1 {
+		t.Errorf("log rate %v, signals %v %v", a.LogRate, a.StopSignal, a.CheckpointSignal)
+	}
+	if a.RuntimeMax != 36*time.Hour || a.CPUQuota != 150 || a.Restart.Factor != 3 {
+		t.Errorf("runtime_max %v, cpu_quota %v, factor %v", a.RuntimeMax, a.CPUQuota, a.Restart.Factor)
+	}
+}
+
+func TestProbeReplacesProbe(t *testing.T) {
+	c := mustLoad(t, minimal+"probe = { exec = [\"true\"], every = \"1m\" }\n"+
+		"[experiments.a]\nprobe = { http = \"http://localhost/\" }\n[experiments.b]\n")
+	if a := c.Experiments[0]; len(a.Probe.Exec) != 0 || a.Probe.HTTP == "" || a.Probe.Every != 10*time.Second || a.Explicit("probe.every") {
+		t.Errorf("probe of a is %+v", a.Probe)
+	}
+	if b := c.Experiments[1]; len(b.Probe.Exec) != 1 || b.Probe.Every != time.Minute {
+		t.Errorf("probe of b is %+v", b.Probe)
+	}
+}
+
+// What two keys are together is told where the experiment said its part.
+func TestPlaceOfConflictWithDefaults(t *testing.T) {
+	got := problems(t, write(t, map[string]string{"config.toml": minimal + "watchdog = \"1m\"\n" +
+		"[experiments.a]\nuser = \"lab\"\nsandbox = \"off\"\nkind = \"scope\"\n"}))
+	if len(got) != 1 || got[0].Key != "experiments.a.kind" || got[0].Line != 8 {
+		t.Errorf("problems: %v", got)
+	}
+	mustLoad(t, minimal+"watchdog = \"1m\"\n[experiments.a]\nuser = \"lab\"\nsandbox = \"off\"\nkind = \"scope\"\nwatchdog = \"0s\"\n")
+}
+
+func TestNearest(t *testing.T) {
+	known := experimentKeys.names("")
+	for name, want := range map[string]string{
+		"memory_mx": "memory_max", "MemoryMax": "memory_max", "memroy_max": "memory_max", "cpu": "cpus",
+		"enviroment": "environment", "colour": "", "x": "", "": "", "runtime": "runtime_max",
+	} {
+		if got, _ := nearest(name, known); got != want {
+			t.Errorf("nearest to %q is %q, want %q", name, got, want)
+		}
+	}
+}

@@ -1,0 +1,48 @@
+package config
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// ownVariables are set by brainjar for every run.
+var ownVariables = []string{
+	"EXPERIMENT_ID", "BRAINJAR_EXPERIMENT", "BRAINJAR_RUN", "BRAINJAR_ATTEMPT", "BRAINJAR_LAST_RESULT",
+}
+
+// setEnvironment adds variables to those that are there.
+func setEnvironment(e *Experiment, from entry, r *report) {
+	assignments, ok := from.value.(table)
+	if !ok {
+		r.add(from.at, "", `wants a table of strings like { NAME = "value" }, not %s`, typeName(from.value))
+		return
+	}
+	e.Environment, e.variables = cloned(e.Environment), cloned(e.variables)
+	for _, a := range assignments {
+		value, isString := a.value.(string)
+		switch {
+		case !variableName.MatchString(a.name):
+			r.add(a.at, "", "not the name of a variable: letters, digits and _ are allowed, with no digit first")
+		case slices.Contains(ownVariables, a.name):
+			r.add(a.at, "", "is set by brainjar itself")
+		case !isString:
+			r.add(a.at, "", "wants a string, not %s", typeName(a.value))
+		case strings.ContainsAny(value, "\x00\n"):
+			r.add(a.at, "", "must not contain a NUL character or a line break")
+		default:
+			e.Environment[a.name], e.variables[a.name] = value, a.at
+		}
+	}
+}
+
+// cloned returns a copy of a map that can be written to.
+func cloned[K comparable, V any](m map[K]V) map[K]V {
+	if m == nil {
+		return make(map[K]V)
+	}
+	return maps.Clone(m)
+}

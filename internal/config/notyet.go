@@ -1,0 +1,34 @@
+package config
+
+import "fmt"
+
+// notYet are the keys that are read and checked, but whose behaviour this
+// version does not have: a line leaves this table when the behaviour comes.
+// A key counts when somebody wrote it with that value, or with any if the
+// value is empty.
+var notYet = []struct{ key, value, words string }{
+	{"supervisor.breaker.failures", "", "failing starts do not hold the others yet"},
+	{"supervisor.breaker.within", "", "failing starts do not hold the others yet"},
+	{"supervisor.keep_orphans", "true", "experiments that vanished from the file are always stopped yet"},
+	{"thermal.clocks", "true", "clocks are not lowered yet"},
+	{"memory.critical", "", "nothing is stopped for low memory yet"},
+	{"memory.grace", "", "nothing is stopped for low memory yet"},
+	{"gpu", "true", "GPU device nodes are not granted yet"},
+	{"gpu_memory", "", "GPU memory is not counted yet"},
+	{"power_mode", "", "power modes are not set yet"},
+	{"max_temperature", "", "experiments have no temperature limit of their own yet"},
+	{"runtime_warning", "", "there is no signal before runtime_max yet"},
+	{"probe.exec", "", "probes are not run yet"},
+	{"probe.http", "", "probes are not run yet"},
+	{"log", "file", "output goes to the journal only yet"},
+}
+
+// reportNotYet reports what was written of the table above.
+func reportNotYet(m marks, r *report) {
+	for _, n := range notYet {
+		mark, written := m.keys[n.key]
+		if written && (n.value == "" || fmt.Sprint(mark.value) == n.value) {
+			r.add(mark.at, "", "not yet: %s", n.words)
+		}
+	}
+}
