@@ -84,6 +84,7 @@ type Spec struct {
 	Limits    Limits
 	OpenFiles uint64 // LimitNOFILE
 	Devices   []Device
+	GPU       bool // it compiles code for a GPU as it runs: the strict sandbox must let it
 
 	Ready        Ready
 	ReadyTimeout time.Duration // for ReadyNotify; 0: none

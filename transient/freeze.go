@@ -1,0 +1,139 @@
+package transient
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// How long the processes of a unit have to stop on control groups v1: each
+// round stops what was forked in the round before.
+const (
+	freezeRounds = 100
+	freezeRound  = 10 * time.Millisecond
+)
+
+// Freeze suspends all processes of a unit until Thaw: by the kernel's freezer
+// on control groups v2 (systemd 246), else by SIGSTOP, which the processes'
+// parents and debuggers can see.
+func (m *Manager) Freeze(ctx context.Context, unit string) error {
+	return named("freeze", unit, m.freeze(ctx, unit))
+}
+
+func (m *Manager) freeze(ctx context.Context, unit string) error {
+	c, err := m.connection()
+	if err != nil {
+		return err
+	}
+	if m.hasFreezer() {
+		return c.manager(ctx, "FreezeUnit", []any{unit})
+	}
+	g := m.group(unit)
+	for range freezeRounds {
+		if err := c.manager(ctx, "KillUnit", []any{unit, string(All), int32(syscall.SIGSTOP)}); err != nil {
+			return err
+		}
+		if g.stopped() {
+			m.setFrozen(unit, true)
+			return nil
+		}
+		select {
+		case <-time.After(freezeRound):
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		if err != nil {
+			break
+		}
+	}
+	undo := c.manager(context.WithoutCancel(ctx), "KillUnit", []any{unit, string(All), int32(syscall.SIGCONT)})
+	return errors.Join(fmt.Errorf("not all of its processes stopped"), err, undo)
+}
+
+// Thaw lets a frozen unit go on. One that is not frozen goes on as well.
+func (m *Manager) Thaw(ctx context.Context, unit string) error {
+	c, err := m.connection()
+	if err == nil {
+		err = m.thaw(ctx, c, unit)
+	}
+	return named("thaw", unit, err)
+}
+
+func (m *Manager) thaw(ctx context.Context, c *conn, unit string) error {
+	if m.hasFreezer() {
+		return c.manager(ctx, "ThawUnit", []any{unit})
+	}
+	err := c.manager(ctx, "KillUnit", []any{unit, string(All), int32(syscall.SIGCONT)})
+	if err == nil {
+		m.setFrozen(unit, false)
+	}
+	return err
+}
+
+// thawIfFrozen thaws a unit that must hear what comes next.
+func (m *Manager) thawIfFrozen(ctx context.Context, c *conn, unit string) error {
+	if !m.frozen(unit) {
+		return nil
+	}
+	return m.thaw(ctx, c, unit)
+}
+
+func (m *Manager) frozen(unit string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.units[unitPath(unit)]
+	return t != nil && !t.ended && (t.unit.Frozen || t.state.frozen)
+}
+
+// setFrozen notes and reports what systemd itself does not know: that the
+// processes of a unit were stopped by signals.
+func (m *Manager) setFrozen(unit string, frozen bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.units[unitPath(unit)]
+	if t != nil && t.started && !t.ended && t.unit.Frozen != frozen {
+		t.unit.Frozen = frozen
+		m.stream.put(Frozen{Unit: unit, Frozen: frozen})
+	}
+}
+
+// hasFreezer reports whether systemd can freeze units here. On v1 it says that
+// it can, and then cannot.
+func (m *Manager) hasFreezer() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.host.Unified && m.host.Version >= 246
+}
+
+// stopped reports whether the group has processes and all of them are stopped.
+func (g group) stopped() bool {
+	pids, err := g.pids()
+	if err != nil || len(pids) == 0 {
+		return false
+	}
+	for _, pid := range pids {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			continue // it has ended
+		}
+		if !strings.Contains("TtZX", string(processState(b))) {
+			return false
+		}
+	}
+	return true
+}
+
+// processState reads the state from /proc/PID/stat, proc(5): the field after
+// the name, which stands in parentheses and may hold anything.
+func processState(stat []byte) byte {
+	_, after, ok := bytes.Cut(stat[max(bytes.LastIndexByte(stat, ')'), 0):], []byte(") "))
+	if !ok || len(after) == 0 {
+		return '?'
+	}
+	return after[0]
+}

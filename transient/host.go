@@ -1,0 +1,79 @@
+package transient
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Host is what a service manager and its kernel can do: everything that
+// decides which properties are sent and which limits hold.
+type Host struct {
+	Version     int      // of systemd, such as 252
+	User        bool     // a user's service manager, not the system's
+	Unified     bool     // control groups v2 alone; false: v1, or the hybrid layout
+	Controllers []string // of the control groups that units get: "memory", "cpu", "pids", "io", "cpuset", …
+	Devices     bool     // DeviceAllow holds: by the devices controller (v1) or by BPF (v2)
+}
+
+// The limits by the names that the configuration gives them.
+const (
+	limitMemoryMax     = "memory_max"
+	limitMemoryHigh    = "memory_high"
+	limitMemorySwapMax = "memory_swap_max"
+	limitCPUQuota      = "cpu_quota"
+	limitCPUWeight     = "cpu_weight"
+	limitCPUs          = "cpus"
+	limitIOWeight      = "io_weight"
+	limitTasksMax      = "tasks_max"
+	limitDevices       = "devices"
+)
+
+// controllerOf says which controller of the control groups enforces a limit.
+var controllerOf = map[string]string{
+	limitMemoryMax:     "memory",
+	limitMemoryHigh:    "memory",
+	limitMemorySwapMax: "memory",
+	limitCPUQuota:      "cpu",
+	limitCPUWeight:     "cpu",
+	limitCPUs:          "cpuset",
+	limitIOWeight:      "io",
+	limitTasksMax:      "pids",
+}
+
+// unifiedOnly holds the limits that systemd accepts on control groups v1 and
+// then does nothing about: v1 has no such file, or systemd does not write it.
+var unifiedOnly = []string{limitMemoryHigh, limitMemorySwapMax, limitCPUs, limitIOWeight}
+
+// Unenforced says in words why this host cannot enforce a limit, named as in
+// the configuration ("memory_max", "cpus", "devices", …); "" if it can.
+func (h Host) Unenforced(limit string) string {
+	if limit == limitDevices {
+		return h.devicesUnenforced()
+	}
+	controller, known := controllerOf[limit]
+	switch {
+	case !known:
+		return fmt.Sprintf("%q is not a limit", limit)
+	case !h.Unified && slices.Contains(unifiedOnly, limit):
+		return "this machine runs control groups v1, where systemd accepts it and nothing happens"
+	case !slices.Contains(h.Controllers, controller):
+		owner := "systemd"
+		if h.User {
+			owner = "the user's service manager"
+		}
+		return fmt.Sprintf("%s has no control over the %s controller here", owner, controller)
+	}
+	return ""
+}
+
+func (h Host) devicesUnenforced() string {
+	switch {
+	case h.User:
+		return "a user's service manager cannot restrict devices"
+	case !h.Devices && h.Unified:
+		return "this kernel has no BPF for control groups, which device rules need"
+	case !h.Devices:
+		return "this machine has no devices controller"
+	}
+	return ""
+}

@@ -1,0 +1,40 @@
+package transient
+
+import (
+	"context"
+	"fmt"
+)
+
+// Probe asks a service manager and the kernel what they can do, without
+// managing anything.
+func Probe(ctx context.Context, user bool) (Host, error) {
+	c, err := dial(ctx, privateAddress(user), defaultCallTimeout)
+	if err != nil {
+		return Host{}, err
+	}
+	defer c.close()
+	return detectHost(ctx, c, user)
+}
+
+// Check answers whether this host can run a spec as it is asked for: the
+// warnings name what it does not know, the error what it cannot enforce.
+func (h Host) Check(spec Spec) (warnings []string, err error) {
+	if spec.Command, err = resolveCommand(spec); err != nil {
+		return nil, err
+	}
+	_, warnings, err = properties(spec, h, nil)
+	return warnings, err
+}
+
+// String says what the host is, in the words of systemctl --version and of
+// the kernel's documentation.
+func (h Host) String() string {
+	manager, layout := "systemd", "v2"
+	if h.User {
+		manager = "user manager of systemd"
+	}
+	if !h.Unified {
+		layout = "v1"
+	}
+	return fmt.Sprintf("%s %d, control groups %s", manager, h.Version, layout)
+}

@@ -1,0 +1,172 @@
+package transient
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// listedUnit is one element of what ListUnitsByPatterns returns.
+type listedUnit struct {
+	Name, Description, Load, Active, Sub, Following string
+	Path                                            dbus.ObjectPath
+	JobID                                           uint32
+	JobType                                         string
+	JobPath                                         dbus.ObjectPath
+}
+
+// reconcile compares what is tracked with what is there, after a connection
+// was made and after systemd was reloaded: what runs and is not known is
+// reported as found, what has ended meanwhile as ended. On a new connection,
+// what became of the starts that were under way on the old one is settled.
+func (m *Manager) reconcile(ctx context.Context, c *conn, isNew bool) error {
+	var list []listedUnit
+	patterns := []string{Prefix + "*.service", Prefix + "*.scope"}
+	if err := c.manager(ctx, "ListUnitsByPatterns", []any{[]string{}, patterns}, &list); err != nil {
+		return fmt.Errorf("cannot list the units: %w", err)
+	}
+	there := make(map[dbus.ObjectPath]bool, len(list))
+	for _, u := range list {
+		if u.Load != "loaded" {
+			continue
+		}
+		there[u.Path] = true
+		if m.unchanged(ctx, c, u) {
+			continue
+		}
+		if err := m.examine(ctx, c, u.Path); err != nil {
+			return err
+		}
+	}
+	records, err := m.records()
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range records {
+		m.recorded(r)
+	}
+	for path, t := range m.units {
+		switch {
+		case t.ended && t.forgotten:
+			m.forgetLater(c, t.unit)
+		case t.ended || t.doubted != nil:
+		case t.unit.Invocation == "" && isNew:
+			t.order.settle(fmt.Errorf("the connection was lost before systemd started it: %w", t.order.lost))
+			delete(m.units, path)
+		case t.unit.Invocation == "" || there[path]:
+		case t.scope != nil:
+			m.scopeGone(t)
+		default:
+			m.finish(t, nil)
+		}
+	}
+	return nil
+}
+
+// unchanged reports whether a listed unit is running and known to: asking for
+// one property is much cheaper than for all.
+func (m *Manager) unchanged(ctx context.Context, c *conn, u listedUnit) bool {
+	m.mu.Lock()
+	t := m.units[u.Path]
+	known := t != nil && t.started && !t.ended && u.Active == "active"
+	m.mu.Unlock()
+	if !known {
+		return false
+	}
+	var id []byte
+	err := c.get(ctx, u.Path, unitIface, "InvocationID", &id)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return err == nil && fmt.Sprintf("%x", id) == t.unit.Invocation && t.unit.Frozen == t.state.frozen
+}
+
+// examine reads all there is to know of a unit, and takes it for an
+// experiment's if it is a transient one in the slice.
+func (m *Manager) examine(ctx context.Context, c *conn, path dbus.ObjectPath) error {
+	unit, err := c.getAll(ctx, path, unitIface)
+	if err != nil {
+		return fmt.Errorf("cannot read a unit: %w", err)
+	}
+	p := values(unit)
+	name := property[string](p, "Id")
+	kind, iface := Service, serviceIface
+	if strings.HasSuffix(name, "."+string(Scope)) {
+		kind, iface = Scope, scopeIface
+	}
+	state := readUnitState(p)
+	if property[string](p, "LoadState") != "loaded" || !property[bool](p, "Transient") || state.invocation == "" {
+		return nil
+	}
+	service, err := c.getAll(ctx, path, iface)
+	if err != nil {
+		return fmt.Errorf("cannot read a unit: %w", err)
+	}
+	if property[string](service, "Slice") != Slice {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.units[path]
+	if t == nil || t.order == nil && t.unit.Invocation != state.invocation {
+		experiment, run, attempt := identity(property[[]string](service, "Environment"))
+		if kind == Scope {
+			experiment, run, attempt = scopeIdentity(name, property[string](p, "Description"))
+		}
+		if UnitName(experiment, kind) != name {
+			m.log.Warn("unit is not one of brainjar's, although it is in its slice", "unit", name)
+			return nil
+		}
+		if t == nil {
+			t = &tracked{unit: Unit{Name: name, Kind: kind, Experiment: experiment}}
+			m.units[path] = t
+		}
+		t.unit.Run, t.unit.Attempt = run, attempt
+	}
+	found := t.order == nil
+	t.service = readServiceState(service)
+	m.apply(c, t, state, found)
+	return nil
+}
+
+// forgetLater does what Forget could not do without a connection. The caller
+// holds mu.
+func (m *Manager) forgetLater(c *conn, u Unit) {
+	m.spawn(func(ctx context.Context) {
+		if err := m.forget(ctx, c, u); err != nil && ctx.Err() == nil {
+			m.log.Warn("failed unit cannot be reset", "unit", u.Name, "err", err)
+		}
+	})
+}
+
+// records reads the record files, and clears away what a recorder left
+// unfinished.
+func (m *Manager) records() ([]*record, error) {
+	entries, err := os.ReadDir(m.options.RecordDir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the records: %w", err)
+	}
+	var records []*record
+	for _, entry := range entries {
+		invocation, ok := strings.CutSuffix(entry.Name(), ".json")
+		if !ok {
+			if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > 2*recorderLimit {
+				_ = os.Remove(filepath.Join(m.options.RecordDir, entry.Name()))
+			}
+			continue
+		}
+		r, err := readRecord(m.options.RecordDir, invocation)
+		if err != nil {
+			m.log.Warn("record of a run cannot be read", "invocation", invocation, "err", err)
+			continue
+		}
+		records = append(records, r)
+	}
+	return records, nil
+}

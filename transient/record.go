@@ -1,0 +1,231 @@
+package transient
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"brainjar/internal/quantity"
+)
+
+// record is what the recorder (ExecStopPost) writes about the end of one
+// invocation of a service: the one witness that also sees the ends for which
+// no brainjar was there, and the only one that sees the kernel's counters
+// before the control group is gone.
+type record struct {
+	Unit       string `json:"unit"`
+	Experiment string `json:"experiment"`
+	Run        int    `json:"run"`
+	Attempt    int    `json:"attempt"`
+	Invocation string `json:"invocation"`
+
+	// As systemd.exec(5) says of ExecStopPost.
+	ServiceResult string `json:"service_result"`
+	ExitCode      string `json:"exit_code"`   // "exited", "killed" or "dumped"
+	ExitStatus    string `json:"exit_status"` // a number, or a signal such as "TERM"
+
+	// StopRequested is nil if systemd could not be asked.
+	StopRequested *bool `json:"stop_requested"`
+
+	OOMKills   int            `json:"oom_kills"`
+	MemoryPeak quantity.Bytes `json:"memory_peak"`
+	CPUTime    time.Duration  `json:"cpu_time_ns"`
+
+	Created time.Time `json:"created_at"` // when the unit began to start; zero: unknown
+	Active  time.Time `json:"active_at"`  // when it became active; zero: never, or unknown
+	Ended   time.Time `json:"ended_at"`
+}
+
+// The recorder is bounded: PID 1 waits for it, and with it everybody who
+// waits for the end of the unit.
+const (
+	recorderLimit    = 5 * time.Second
+	recorderAskLimit = 1500 * time.Millisecond // for what it asks systemd
+	maxRecord        = 64 << 10                // bytes of a record file
+)
+
+// runRecorder is the hidden mode "record": DIR SCOPE EXPERIMENT RUN ATTEMPT,
+// with SCOPE "system" or "user". The identity comes as arguments, because an
+// EnvironmentFile of the experiment could set any variable.
+func runRecorder(args []string) int {
+	time.AfterFunc(recorderLimit, func() { os.Exit(1) })
+	if err := writeRecord(args, os.Getenv); err != nil {
+		fmt.Fprintln(os.Stderr, "brainjar record:", err)
+		return 1
+	}
+	return 0
+}
+
+func writeRecord(args []string, env func(string) string) error {
+	if len(args) != 5 {
+		return fmt.Errorf("cannot record: want DIR SCOPE EXPERIMENT RUN ATTEMPT")
+	}
+	dir, user := args[0], args[1] == "user"
+	run, errRun := strconv.Atoi(args[3])
+	attempt, errAttempt := strconv.Atoi(args[4])
+	if errRun != nil || errAttempt != nil {
+		return fmt.Errorf("cannot record: run %q, attempt %q are not numbers", args[3], args[4])
+	}
+	r := record{
+		Unit: UnitName(args[2], Service), Experiment: args[2], Run: run, Attempt: attempt,
+		Invocation:    env("INVOCATION_ID"),
+		ServiceResult: env("SERVICE_RESULT"), ExitCode: env("EXIT_CODE"), ExitStatus: env("EXIT_STATUS"),
+		Ended: time.Now(),
+	}
+	r.measure()
+	ctx, cancel := context.WithTimeout(context.Background(), recorderAskLimit)
+	defer cancel()
+	r.ask(ctx, privateAddress(user))
+	return r.write(dir)
+}
+
+// measure reads the counters of the unit's control group, which the recorder
+// runs in.
+func (r *record) measure() {
+	c, err := readCgroups()
+	if err != nil {
+		return
+	}
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return
+	}
+	g := group{c, c.ownGroup(own)}
+	r.OOMKills = g.oomKills()
+	if u, err := g.usage(); err == nil {
+		r.MemoryPeak, r.CPUTime = u.MemoryPeak, u.CPUTime
+	}
+}
+
+// ask asks systemd what the environment does not say. Where the two differ
+// about the invocation, systemd is right.
+func (r *record) ask(ctx context.Context, address string) {
+	c, err := dial(ctx, address, recorderAskLimit)
+	if err != nil {
+		return
+	}
+	defer c.close()
+	path := unitPath(r.Unit)
+	var id []byte
+	if c.get(ctx, path, unitIface, "InvocationID", &id) == nil && len(id) == 16 {
+		r.Invocation = hex.EncodeToString(id)
+	}
+	var created, active uint64
+	if c.get(ctx, path, unitIface, "InactiveExitTimestamp", &created) == nil {
+		r.Created = fromMicroseconds(created)
+	}
+	if c.get(ctx, path, unitIface, "ActiveEnterTimestamp", &active) == nil && active >= created {
+		r.Active = fromMicroseconds(active)
+	}
+	if kind, err := c.jobOf(ctx, path); err == nil {
+		requested := kind == "stop" || kind == "restart"
+		r.StopRequested = &requested
+	}
+}
+
+// write puts the record where readRecord finds it, whole or not at all.
+func (r *record) write(dir string) error {
+	if !validInvocation(r.Invocation) {
+		return fmt.Errorf("cannot record: %q is no invocation", r.Invocation)
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("cannot write the record: %w", err)
+	}
+	temporary := filepath.Join(dir, r.Invocation+".tmp")
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return fmt.Errorf("cannot write the record: %w", err)
+	}
+	_, err = f.Write(b)
+	if errClose := f.Close(); err == nil {
+		err = errClose
+	}
+	if err == nil {
+		err = os.Rename(temporary, recordFile(dir, r.Invocation))
+	}
+	if err != nil {
+		os.Remove(temporary)
+		return fmt.Errorf("cannot write the record: %w", err)
+	}
+	return nil
+}
+
+func recordFile(dir, invocation string) string { return filepath.Join(dir, invocation+".json") }
+
+// readRecord reads the record of an invocation.
+func readRecord(dir, invocation string) (*record, error) {
+	if !validInvocation(invocation) {
+		return nil, fmt.Errorf("cannot read the record: %q is no invocation", invocation)
+	}
+	name := recordFile(dir, invocation)
+	info, err := os.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxRecord {
+		return nil, fmt.Errorf("cannot read the record %s: not a small regular file", name)
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return parseRecord(b, invocation)
+}
+
+func parseRecord(b []byte, invocation string) (*record, error) {
+	var r record
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, fmt.Errorf("cannot read the record of %s: %w", invocation, err)
+	}
+	if r.Invocation != invocation || r.Unit != UnitName(r.Experiment, Service) {
+		return nil, fmt.Errorf("cannot read the record of %s: it is of %s %s", invocation, r.Unit, r.Invocation)
+	}
+	return &r, nil
+}
+
+// facts returns what systemd told the recorder, in the terms of its
+// properties: those are gone when the unit is.
+func (r *record) facts() facts {
+	f := facts{result: r.ServiceResult, wasActive: !r.Active.IsZero(), started: r.Active, ended: r.Ended}
+	if f.started.IsZero() {
+		f.started = r.Created
+	}
+	switch r.ExitCode {
+	case "exited":
+		f.code = cldExited
+	case "killed":
+		f.code = cldKilled
+	case "dumped":
+		f.code = cldDumped
+	}
+	if n, err := strconv.Atoi(r.ExitStatus); err == nil {
+		f.status = n
+	} else {
+		f.status = int(unix.SignalNum("SIG" + r.ExitStatus))
+	}
+	return f
+}
+
+// validInvocation reports whether s is an InvocationID, and so safe as the
+// name of a file.
+func validInvocation(s string) bool {
+	return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// fromMicroseconds reads a time as systemd has it; 0 is the zero time.
+func fromMicroseconds(usec uint64) time.Time {
+	if usec == 0 || usec > 1<<62 {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(usec))
+}

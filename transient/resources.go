@@ -1,0 +1,189 @@
+package transient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// How long systemd may take to write to the kernel what it has accepted.
+const (
+	settleTime = time.Second
+	settleStep = 5 * time.Millisecond
+)
+
+// group returns the control group of a unit in the slice. The caller holds mu.
+func (m *Manager) group(unit string) group {
+	return group{m.cgroups, path.Join("/", m.root, Slice, unit)}
+}
+
+func (m *Manager) lockedGroup(unit string) group {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.group(unit)
+}
+
+// SetLimits changes the limits of a running unit to exactly these, and returns
+// those that hold then, as the kernel says. It is an error if one that
+// somebody wrote does not hold.
+func (m *Manager) SetLimits(ctx context.Context, unit string, l Limits) (Limits, error) {
+	m.mu.Lock()
+	t, host := m.units[unitPath(unit)], m.host
+	force := t != nil && t.force
+	gone := t == nil || t.ended
+	m.mu.Unlock()
+	if gone {
+		return Limits{}, named("set the limits of", unit, ErrNoUnit)
+	}
+	// From systemd 256 on, limits set on a frozen unit do not reach the kernel.
+	refreeze := host.Version >= 256 && m.frozen(unit)
+	if refreeze {
+		if err := m.Thaw(ctx, unit); err != nil {
+			return Limits{}, err
+		}
+	}
+	effective, err := m.setLimits(ctx, unit, l, host, force)
+	if refreeze {
+		err = errors.Join(err, m.Freeze(ctx, unit))
+	}
+	if err == nil {
+		m.mu.Lock()
+		t.limits = l
+		m.mu.Unlock()
+	}
+	return effective, named("set the limits of", unit, err)
+}
+
+// setLimits changes the limits of a unit, and reads them back.
+func (m *Manager) setLimits(ctx context.Context, unit string, l Limits, host Host, force bool) (Limits, error) {
+	if err := m.sendLimits(ctx, unit, l, host, force); err != nil {
+		return Limits{}, err
+	}
+	return m.readBack(ctx, m.lockedGroup(unit), l, force)
+}
+
+// sendLimits gives systemd the limits of a unit or of the slice.
+func (m *Manager) sendLimits(ctx context.Context, unit string, l Limits, host Host, force bool) error {
+	c, err := m.connection()
+	if err != nil {
+		return err
+	}
+	if err := checkLeast(l); err != nil {
+		return err
+	}
+	props, warnings, err := liveLimits(l, host, force)
+	if err != nil {
+		return err
+	}
+	for _, warning := range warnings {
+		m.log.Warn("limit not set", "unit", unit, "reason", warning)
+	}
+	return c.manager(ctx, "SetUnitProperties", []any{unit, true, props})
+}
+
+// readBack waits until the limits that were asked for hold, and returns those
+// that do. A group that does not exist has none.
+func (m *Manager) readBack(ctx context.Context, g group, l Limits, force bool) (Limits, error) {
+	deadline := time.Now().Add(settleTime)
+	for {
+		effective, err := g.limits(l)
+		if err != nil {
+			return Limits{}, err
+		}
+		written, _ := unmet(l, effective)
+		if len(written) == 0 || force {
+			return effective, nil
+		}
+		if time.Now().After(deadline) {
+			return effective, fmt.Errorf("systemd accepted it, but %s", strings.Join(written, ", "))
+		}
+		select {
+		case <-time.After(settleStep):
+		case <-ctx.Done():
+			return Limits{}, ctx.Err()
+		}
+	}
+}
+
+// SetSlice sets the budget of all experiments together, and returns the limits
+// that hold then: none as long as no unit has run. It is remembered, and
+// checked again before each start.
+func (m *Manager) SetSlice(ctx context.Context, l Limits) (Limits, error) {
+	host, err := m.Host(ctx)
+	if err != nil {
+		return Limits{}, named("set the limits of", Slice, err)
+	}
+	m.mu.Lock()
+	m.slice = &l
+	m.mu.Unlock()
+	effective, err := m.setSlice(ctx, l, host)
+	return effective, named("set the limits of", Slice, err)
+}
+
+func (m *Manager) setSlice(ctx context.Context, l Limits, host Host) (Limits, error) {
+	if err := m.sendLimits(ctx, Slice, l, host, false); err != nil {
+		return Limits{}, err
+	}
+	g := m.sliceGroup()
+	if !g.populated() {
+		return Limits{}, nil // systemd tells the kernel when the first unit starts
+	}
+	return m.readBack(ctx, g, l, false)
+}
+
+func (m *Manager) sliceGroup() group {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return group{m.cgroups, path.Join("/", m.root, Slice)}
+}
+
+// ensureSlice sets the budget again if somebody took it away.
+func (m *Manager) ensureSlice(ctx context.Context, c *conn) error {
+	m.mu.Lock()
+	budget, host := m.slice, m.host
+	m.mu.Unlock()
+	if budget == nil {
+		return nil
+	}
+	g := m.sliceGroup()
+	if effective, err := g.limits(*budget); err == nil && g.populated() {
+		if written, _ := unmet(*budget, effective); len(written) == 0 {
+			return nil
+		}
+	}
+	if _, err := m.setSlice(ctx, *budget, host); err != nil {
+		return fmt.Errorf("the budget does not hold: %w", err)
+	}
+	return nil
+}
+
+// populated reports whether the group has groups in it: a slice, units.
+func (g group) populated() bool {
+	entries, err := os.ReadDir(g.dir("name=systemd", g.path))
+	return err == nil && slices.ContainsFunc(entries, fs.DirEntry.IsDir)
+}
+
+// Usage reads what a unit uses now from its control group. The peak is the
+// kernel's where it keeps one, else the highest use that was read.
+func (m *Manager) Usage(unit string) (Usage, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	u, err := m.group(unit).usage()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", ErrNoUnit, err)
+	}
+	if err != nil {
+		return Usage{}, named("read the usage of", unit, err)
+	}
+	if t := m.units[unitPath(unit)]; t != nil && !t.ended {
+		t.peak, t.cpu = max(t.peak, u.MemoryPeak), u.CPUTime
+		u.MemoryPeak = t.peak
+	}
+	return u, nil
+}

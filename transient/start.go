@@ -1,0 +1,252 @@
+package transient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	sddbus "github.com/coreos/go-systemd/v22/dbus"
+	"github.com/godbus/dbus/v5"
+)
+
+// order is a Start that waits to learn whether there is a unit. It is guarded
+// by Manager.mu.
+type order struct {
+	done    chan struct{} // closed once it is settled
+	settled bool
+	err     error
+	lost    error // why its call has no answer
+	job     dbus.ObjectPath
+	results map[dbus.ObjectPath]string // of the jobs on the unit that ended meanwhile
+}
+
+func newOrder() *order {
+	return &order{done: make(chan struct{}), results: make(map[dbus.ObjectPath]string)}
+}
+
+// settle answers the Start; the first answer counts.
+func (o *order) settle(err error) {
+	if !o.settled {
+		o.settled, o.err, o.results = true, err, nil
+		close(o.done)
+	}
+}
+
+// Start creates the unit of a spec. When it returns nil, the unit exists, and
+// Started or Ended or both come on the stream, or have come already. When it
+// returns an error, there is no unit and no event will come; only after
+// ErrUncertain that is not known, and shows in the events that follow the next
+// connection. ErrExists: a unit of that name is running.
+//
+// After a lost connection Start waits for the next one, to find out.
+func (m *Manager) Start(ctx context.Context, spec Spec) error {
+	if err := m.start(ctx, spec); err != nil {
+		return fmt.Errorf("cannot start %s: %w", spec.Unit(), err)
+	}
+	return nil
+}
+
+func (m *Manager) start(ctx context.Context, spec Spec) error {
+	c, err := m.connection()
+	if err != nil {
+		return err
+	}
+	host, err := m.Host(ctx)
+	if err != nil {
+		return err
+	}
+	if err := checkPaths(spec); err != nil {
+		return err
+	}
+	if spec.Command, err = resolveCommand(spec); err != nil {
+		return err
+	}
+	if err := m.ensureSlice(ctx, c); err != nil {
+		return err
+	}
+	props, warnings, err := properties(spec, host, m.recorder(spec))
+	if err != nil {
+		return err
+	}
+	t, err := m.expect(spec, warnings)
+	if err != nil {
+		return err
+	}
+	if spec.Kind == Scope {
+		return m.startScope(ctx, c, t, spec, props)
+	}
+	return m.submit(ctx, c, t, props)
+}
+
+// checkPaths refuses what systemd would only answer with an exit status.
+func checkPaths(spec Spec) error {
+	if dir := spec.WorkingDirectory; dir != "" {
+		if info, err := os.Stat(dir); err != nil {
+			return fmt.Errorf("working_directory: %w", err)
+		} else if !info.IsDir() {
+			return fmt.Errorf("working_directory: %s is not a directory", dir)
+		}
+	}
+	for _, path := range spec.WritablePaths {
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("writable_paths: %w", err)
+		}
+	}
+	return nil
+}
+
+// recorder returns the command that records the end of a spec's run.
+func (m *Manager) recorder(spec Spec) []string {
+	if len(m.options.Recorder) == 0 {
+		return nil
+	}
+	scope := "system"
+	if m.options.User {
+		scope = "user"
+	}
+	return append(slices.Clone(m.options.Recorder), m.options.RecordDir, scope,
+		spec.Experiment, strconv.Itoa(spec.Run), strconv.Itoa(spec.Attempt))
+}
+
+// expect tracks a unit that is about to be created.
+func (m *Manager) expect(spec Spec, warnings []string) (*tracked, error) {
+	path := unitPath(spec.Unit())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if t := m.units[path]; t != nil && !t.ended {
+		return nil, ErrExists
+	}
+	t := &tracked{
+		unit: Unit{
+			Name: spec.Unit(), Experiment: spec.Experiment,
+			Run: spec.Run, Attempt: spec.Attempt, Kind: spec.Kind,
+		},
+		limits: spec.Limits, force: spec.AllowUnenforced, notes: warnings,
+		since: monotonic(), order: newOrder(),
+	}
+	m.units[path] = t
+	return t, nil
+}
+
+// drop stops tracking a unit that was never created.
+func (m *Manager) drop(t *tracked) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if path := unitPath(t.unit.Name); m.units[path] == t {
+		delete(m.units, path)
+	}
+}
+
+// submit asks systemd for the unit and waits until it is known to exist.
+func (m *Manager) submit(ctx context.Context, c *conn, t *tracked, props []sddbus.Property) error {
+	job, err := m.create(ctx, c, t.unit.Name, props)
+	m.mu.Lock()
+	switch {
+	case errors.Is(err, ErrUncertain):
+		t.order.lost = err
+	case err != nil:
+		m.mu.Unlock()
+		m.drop(t)
+		return err
+	default:
+		t.order.job = job
+		m.decide(t)
+	}
+	m.mu.Unlock()
+	return m.wait(ctx, t.order)
+}
+
+// wait waits until an order is settled.
+func (m *Manager) wait(ctx context.Context, o *order) error {
+	select {
+	case <-o.done:
+	case <-ctx.Done():
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if !o.settled {
+			return errors.Join(ErrUncertain, ctx.Err())
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return o.err
+}
+
+// create calls StartTransientUnit. A unit of that name that is left over from
+// the run before is cleared away: systemd needs a moment for that.
+func (m *Manager) create(ctx context.Context, c *conn, name string, props []sddbus.Property) (job dbus.ObjectPath, err error) {
+	const tries = 9
+	delay := 5 * time.Millisecond
+	for try := 1; ; try++ {
+		args := []any{name, "fail", props, []sddbus.PropertyCollection{}}
+		err = c.manager(ctx, "StartTransientUnit", args, &job)
+		if busErrorName(err) != "org.freedesktop.systemd1.UnitExists" || try == tries {
+			return job, err
+		}
+		if err := m.clearLeftover(ctx, c, name); err != nil {
+			return "", err
+		}
+		select {
+		case <-time.After(delay):
+			delay *= 2
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+}
+
+// clearLeftover resets a failed unit; an inactive one systemd clears away by
+// itself, and one that runs is an error.
+func (m *Manager) clearLeftover(ctx context.Context, c *conn, name string) error {
+	var state string
+	if err := c.get(ctx, unitPath(name), unitIface, "ActiveState", &state); err != nil {
+		return err
+	}
+	switch state {
+	case "failed":
+		err := c.manager(ctx, "ResetFailedUnit", []any{name})
+		if err != nil && !isNoUnit(err) {
+			return err
+		}
+	case "inactive":
+	default:
+		return fmt.Errorf("%w: it is %s", ErrExists, state)
+	}
+	return nil
+}
+
+// jobRemoved takes the end of a job. It says whether a unit was created, not
+// how its program ended.
+func (m *Manager) jobRemoved(path, job dbus.ObjectPath, result string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.units[path]
+	if t == nil || t.order == nil || t.order.settled {
+		return
+	}
+	t.order.results[job] = result
+	m.decide(t)
+}
+
+// decide settles an order whose job is over without an invocation: systemd
+// reports an invocation before the end of its job. The caller holds mu.
+func (m *Manager) decide(t *tracked) {
+	o := t.order
+	result, over := o.results[o.job]
+	if !over || o.settled || t.unit.Invocation != "" {
+		return
+	}
+	o.settle(fmt.Errorf("systemd's job ended with %q", result))
+	if path := unitPath(t.unit.Name); m.units[path] == t {
+		delete(m.units, path)
+	}
+}
+
+// isNoUnit reports whether systemd says that there is no such unit.
+func isNoUnit(err error) bool {
+	return busErrorName(err) == "org.freedesktop.systemd1.NoSuchUnit"
+}

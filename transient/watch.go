@@ -1,0 +1,258 @@
+package transient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+
+	"brainjar/internal/quantity"
+)
+
+// tracked is a unit that the Manager knows, with its newest invocation. All of
+// it is guarded by Manager.mu.
+type tracked struct {
+	unit    Unit
+	limits  Limits // asked for; what holds for a unit that was found
+	force   bool   // Spec.AllowUnenforced
+	notes   []string
+	state   unitState
+	service serviceState
+
+	since     uint64   // monotonic µs: what began before is an older invocation
+	began     uint64   // monotonic µs: when this invocation began
+	order     *order   // the Start that waits for the unit
+	started   bool     // Started was sent for this invocation
+	ended     bool     // Ended was sent for this invocation
+	doubted   *Outcome // while the journal is asked whether it ended so
+	asked     bool     // Stop was called
+	forgotten bool     // Forget was called without a connection
+	refusal   string
+	peak      quantity.Bytes
+	cpu       time.Duration
+	scope     *scopeProcess // of a scope that this Manager started
+}
+
+// errHung is the reason for giving up a connection that does not answer.
+var errHung = errors.New("systemd does not answer")
+
+// watch handles the signals of a connection, in their order, until it is lost.
+func (m *Manager) watch(ctx context.Context, c *conn) error {
+	ping := time.NewTicker(m.ping)
+	defer ping.Stop()
+	reloading := false
+	for {
+		select {
+		case s, ok := <-c.signals:
+			if !ok {
+				return errors.New("systemd closed the connection")
+			}
+			if s.Name == managerIface+".Reloading" && len(s.Body) == 1 {
+				reloading, _ = s.Body[0].(bool)
+				if !reloading {
+					if err := m.reconcile(ctx, c, false); err != nil {
+						return err
+					}
+				}
+				continue
+			}
+			if err := m.handle(ctx, c, s, reloading); err != nil {
+				return err
+			}
+		case <-ping.C:
+			var version string
+			if err := c.get(ctx, managerPath, managerIface, "Version", &version); err != nil {
+				return fmt.Errorf("%w: %w", errHung, err)
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// handle takes one signal.
+func (m *Manager) handle(ctx context.Context, c *conn, s *dbus.Signal, reloading bool) error {
+	switch s.Name {
+	case propsIface + ".PropertiesChanged":
+		if !strings.HasPrefix(string(s.Path), unitPathPrefix) || len(s.Body) < 2 {
+			return nil
+		}
+		iface, _ := s.Body[0].(string)
+		changed, _ := s.Body[1].(map[string]dbus.Variant)
+		return m.changed(ctx, c, s.Path, iface, changed)
+	case managerIface + ".JobRemoved":
+		var id uint32
+		var job dbus.ObjectPath
+		var name, result string
+		if dbus.Store(s.Body, &id, &job, &name, &result) == nil && strings.HasPrefix(name, Prefix) {
+			m.jobRemoved(unitPath(name), job, result)
+		}
+	case managerIface + ".UnitRemoved":
+		var name string
+		var path dbus.ObjectPath
+		// A reload removes and adds every unit, also those that run.
+		if !reloading && dbus.Store(s.Body, &name, &path) == nil && strings.HasPrefix(name, Prefix) {
+			m.removed(path)
+		}
+	}
+	return nil
+}
+
+// changed takes new values of a unit's properties. Those of the Service or
+// Scope interface come right before those of the Unit interface.
+func (m *Manager) changed(ctx context.Context, c *conn, path dbus.ObjectPath, iface string, p values) error {
+	m.mu.Lock()
+	t := m.units[path]
+	if t == nil {
+		m.mu.Unlock()
+		if iface == unitIface {
+			return m.stranger(ctx, c, path, readUnitState(p))
+		}
+		return nil
+	}
+	defer m.mu.Unlock()
+	switch iface {
+	case serviceIface, scopeIface:
+		v := readServiceState(p)
+		if v.text != t.service.text && v.text != "" && t.started && !t.ended {
+			m.stream.put(Status{Unit: t.unit.Name, Text: v.text})
+		}
+		t.service = v
+	case unitIface:
+		m.apply(c, t, readUnitState(p), false)
+	}
+	return nil
+}
+
+// stranger takes the new state of a unit that is not tracked: one that a
+// person restarted after it was forgotten, or whose start was given up when
+// systemd hung.
+func (m *Manager) stranger(ctx context.Context, c *conn, path dbus.ObjectPath, s unitState) error {
+	switch {
+	case s.invocation == "":
+		return nil
+	case s.over():
+		// After Forget this is the unit being reset, and there is no record.
+		r, err := readRecord(m.options.RecordDir, s.invocation)
+		if err == nil {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.recorded(r)
+		}
+		return nil
+	}
+	return m.examine(ctx, c, path)
+}
+
+// apply takes the state of a unit and sends what follows from it. The caller
+// holds mu, and has set t.service before.
+func (m *Manager) apply(c *conn, t *tracked, s unitState, found bool) {
+	if s.invocation == "" || s.began < t.since {
+		return // not yet started, or still the run before
+	}
+	if s.invocation != t.unit.Invocation {
+		if t.unit.Invocation != "" {
+			if s.began <= t.began {
+				return
+			}
+			m.succeed(t)
+		}
+		t.unit.Invocation, t.began = s.invocation, s.began
+	}
+	t.state = s
+	if t.order != nil {
+		t.order.settle(nil)
+	}
+	if t.ended || t.doubted != nil {
+		return
+	}
+	t.unit.MainPID, t.unit.Since = t.service.mainPID, s.entered
+	if t.scope != nil {
+		m.applyScope(t, s)
+		return
+	}
+	switch {
+	case s.over() && m.told[s.invocation]:
+		t.ended = true
+	case s.over():
+		f := s.facts(t.service)
+		m.finish(t, &f)
+	case s.running() && !t.started:
+		m.begin(c, t, found)
+	}
+	if t.started && !t.ended && s.frozen != t.unit.Frozen && m.host.Unified {
+		t.unit.Frozen = s.frozen
+		m.stream.put(Frozen{Unit: t.unit.Name, Frozen: s.frozen})
+	}
+}
+
+// begin sends Started, after the limits were read back. A unit without the
+// limits that somebody asked for is stopped instead.
+func (m *Manager) begin(c *conn, t *tracked, found bool) {
+	effective, err := m.group(t.unit.Name).limits(t.limits)
+	warnings := t.notes
+	switch {
+	case err != nil:
+		warnings = append(warnings, err.Error())
+	case !found && t.service.mainPID != 0:
+		written, implied := unmet(t.limits, effective)
+		warnings = append(warnings, implied...)
+		if len(written) > 0 && !t.force {
+			t.refusal = "stopped because a limit does not hold: " + strings.Join(written, ", ")
+			m.stopRefused(c, t)
+			return
+		}
+		warnings = append(warnings, written...)
+	}
+	t.started = true
+	t.unit.Frozen = t.state.frozen
+	if found && !m.host.Unified {
+		t.unit.Frozen = m.group(t.unit.Name).stopped()
+	}
+	m.stream.put(Started{Unit: t.unit, Found: found, Effective: effective, Warnings: warnings})
+	if text := t.service.text; text != "" {
+		m.stream.put(Status{Unit: t.unit.Name, Text: text})
+	}
+}
+
+// stopRefused stops a unit that must not run as it does.
+func (m *Manager) stopRefused(c *conn, t *tracked) {
+	name := t.unit.Name
+	m.log.Warn("unit stopped because a limit does not hold", "unit", name, "reason", t.refusal)
+	m.spawn(func(ctx context.Context) {
+		if err := c.manager(ctx, "StopUnit", []any{name, "replace"}); err != nil && ctx.Err() == nil {
+			m.log.Error("cannot stop a unit without its limits", "unit", name, "err", err)
+		}
+	})
+}
+
+// succeed makes room for a newer invocation of the unit, which somebody else
+// started: the one before has ended, whether that was seen or not.
+func (m *Manager) succeed(t *tracked) {
+	if !t.ended {
+		m.finish(t, nil)
+	}
+	if t.doubted != nil {
+		m.send(t, *t.doubted) // as it looked, without waiting for the journal
+	}
+	t.started, t.ended, t.asked = false, false, false
+	t.refusal, t.peak, t.cpu, t.unit.Frozen = "", 0, 0, false
+}
+
+// removed takes that systemd has forgotten a unit.
+func (m *Manager) removed(path dbus.ObjectPath) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.units[path]
+	if t == nil || t.unit.Invocation == "" || t.ended || t.doubted != nil {
+		return
+	}
+	if t.scope != nil {
+		m.scopeGone(t)
+		return
+	}
+	m.finish(t, nil)
+}
