@@ -1,0 +1,276 @@
+//go:build lab
+
+package supervisor_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"brainjar/internal/quantity"
+	"brainjar/supervisor"
+	"brainjar/transient"
+)
+
+// What one experiment costs, beside the D-Bus calls that it needs anyway. It
+// prints its own table: the figures are compared with each other, not with a
+// clock, because machines differ.
+
+const (
+	benchRuns     = 200
+	benchInFlight = 4
+	benchTurns    = 5
+)
+
+// BenchmarkThroughput runs `true` 200 times through the supervisor, through a
+// bare loop of the same calls, and through one of units with nothing but
+// ExecStart, in turns.
+func BenchmarkThroughput(b *testing.B) {
+	program, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	recorder := benchRecorder(b)
+	var ours, bare, least []float64
+	for range benchTurns {
+		ours = append(ours, benchSupervisor(b, program, recorder))
+		bare = append(bare, benchBare(b, recorder, false))
+		least = append(least, benchBare(b, recorder, true))
+	}
+	ratios := make([]float64, benchTurns)
+	for i := range ratios {
+		ratios[i] = ours[i] / bare[i]
+	}
+	fmt.Printf("\n%d experiments `true`, %d in flight, median of %d turns:\n", benchRuns, benchInFlight, benchTurns)
+	fmt.Printf("  brainjar's supervisor        %6.1f /s\n", median(ours))
+	fmt.Printf("  the same D-Bus calls, bare   %6.1f /s\n", median(bare))
+	fmt.Printf("  nothing but ExecStart, bare  %6.1f /s\n", median(least))
+	fmt.Printf("  ratio to the same calls      %6.2f   (of each turn: %.2f)\n", median(ratios), ratios)
+	fmt.Printf("  record mode and sandbox cost %6.1f ms a run\n", 1000*(1/median(bare)-1/median(least)))
+	b.ReportMetric(median(ratios), "ratio")
+	b.ReportMetric(0, "ns/op")
+}
+
+// benchRecorder is the shipped binary, which is what records ends in earnest.
+func benchRecorder(b *testing.B) []string {
+	binary := os.Getenv("BRAINJAR_BINARY")
+	if binary == "" {
+		b.Fatal("BRAINJAR_BINARY is not set: run this by lab/bench")
+	}
+	return []string{binary, "record"}
+}
+
+func benchSupervisor(b *testing.B, program string, recorder []string) float64 {
+	text := strings.Replace(head, "max_concurrent = 8", fmt.Sprintf("max_concurrent = %d", benchInFlight), 1)
+	for i := range benchRuns {
+		text += fmt.Sprintf("[experiments.e%03d]\ncommand = [\"/bin/true\"]\n", i)
+	}
+	dir := b.TempDir()
+	cfg := (stage{TB: b, dir: dir, program: program}).parse(text)
+	m := transient.New(transient.Options{RecordDir: filepath.Join(dir, "ended"), Recorder: recorder})
+	var first, last time.Time
+	ended := 0
+	s := supervisor.New(supervisor.Supervisor{
+		Config: cfg, Units: m, House: m, Events: m.Events(), MemTotal: 64 << 30,
+	})
+	s.Observe = func(c supervisor.Change) {
+		if c.To == supervisor.Starting && first.IsZero() {
+			first = c.At
+		}
+		if c.Ended != nil {
+			if ended++; ended == benchRuns {
+				last = c.At
+				s.Drain()
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	bus := make(chan error, 1)
+	go func() { bus <- m.Run(ctx) }()
+	if err := s.Run(ctx); err != nil || ended != benchRuns {
+		b.Fatalf("%d of %d ended: %v", ended, benchRuns, err)
+	}
+	cancel()
+	<-bus
+	return benchRuns / last.Sub(first).Seconds()
+}
+
+func benchBare(b *testing.B, recorder []string, execStart bool) float64 {
+	specs := make([]transient.Spec, benchRuns)
+	var limit quantity.Bytes
+	for i := range specs {
+		specs[i] = transient.Spec{
+			Experiment: fmt.Sprintf("bare%03d", i), Run: 1, Kind: transient.Service, Description: "bare",
+			Command: []string{"/bin/true"}, DynamicUser: true,
+			Limits:    transient.Limits{MemoryMax: 32 << 20, MemorySwapMax: &limit, TasksMax: 512, Implied: []string{"memory_swap_max"}},
+			OpenFiles: 65536, Ready: transient.ReadyExec, StopSignal: syscall.SIGTERM, StopTimeout: time.Second,
+			Sandbox: transient.SandboxDefault,
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	begin := time.Now()
+	outcomes, err := transient.Bare(ctx, specs, filepath.Join(b.TempDir(), "ended"), recorder, benchInFlight, execStart)
+	if err != nil || len(outcomes) != benchRuns {
+		b.Fatalf("%d of %d ended: %v", len(outcomes), benchRuns, err)
+	}
+	return benchRuns / time.Since(begin).Seconds()
+}
+
+// BenchmarkDecision measures the time from the death of a process to the
+// supervisor's decision about it.
+func BenchmarkDecision(b *testing.B) {
+	const experiments = 100
+	dir := b.TempDir()
+	text := strings.Replace(head, "max_concurrent = 8", "max_concurrent = 200", 1)
+	text = strings.Replace(text, `memory_budget = "1G"`, `memory_budget = "8G"`, 1)
+	for i := range experiments {
+		text += fmt.Sprintf("[experiments.e%03d]\ncommand = [\"/bin/sleep\", \"1h\"]\nrestart.policy = \"no\"\n", i)
+	}
+	cfg := (stage{TB: b, dir: dir}).parse(text)
+	m := transient.New(transient.Options{RecordDir: filepath.Join(dir, "ended"), Recorder: benchRecorder(b)})
+	changes := make(chan supervisor.Change, 16*experiments)
+	s := supervisor.New(supervisor.Supervisor{
+		Config: cfg, Units: m, House: m, Events: m.Events(), MemTotal: 64 << 30,
+		Observe: func(c supervisor.Change) { changes <- c },
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	over := make(chan error, 2)
+	go func() { over <- m.Run(ctx) }()
+	go func() { over <- s.Run(ctx) }()
+	await := func(phase supervisor.Phase) supervisor.Change {
+		for {
+			select {
+			case c := <-changes:
+				if c.To == phase {
+					return c
+				}
+			case <-ctx.Done():
+				b.Fatalf("nothing became %s in time", phase)
+			}
+		}
+	}
+	for range experiments {
+		await(supervisor.Running)
+	}
+	all, err := s.Snapshot(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var delays []float64
+	for _, e := range all {
+		begin := time.Now()
+		if err := syscall.Kill(e.Unit.MainPID, syscall.SIGKILL); err != nil {
+			b.Fatal(err)
+		}
+		delays = append(delays, float64(await(supervisor.Failed).At.Sub(begin).Microseconds())/1000)
+	}
+	slices.Sort(delays)
+	fmt.Printf("\nfrom a process's end to brainjar's decision, %d ends: median %.1f ms, p99 %.1f ms\n",
+		experiments, median(delays), delays[len(delays)*99/100])
+	b.ReportMetric(median(delays), "ms")
+	b.ReportMetric(0, "ns/op")
+	s.Drain()
+	<-over
+	cancel()
+	<-over
+}
+
+// BenchmarkIdle measures what brainjar itself costs while 0, 100 and 500
+// experiments sleep.
+func BenchmarkIdle(b *testing.B) {
+	binary := benchRecorder(b)[0]
+	fmt.Printf("\nbrainjar itself, while experiments sleep:\n")
+	for _, n := range []int{0, 100, 500} {
+		rss, cpu := benchIdle(b, binary, n)
+		fmt.Printf("  %3d experiments: %5.1f MB resident, %.2f %% of a CPU\n", n, rss, cpu)
+		b.ReportMetric(rss, fmt.Sprintf("MB@%d", n))
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+func benchIdle(b *testing.B, binary string, n int) (megabytes, percent float64) {
+	const window = 20 * time.Second
+	dir := b.TempDir()
+	text := "[supervisor]\nmax_concurrent = 1000\nmemory_budget = \"16G\"\n[memory]\nreserve = \"0M\"\n[defaults]\nmemory_max = \"16M\"\n"
+	for i := range n {
+		text += fmt.Sprintf("[experiments.e%03d]\ncommand = [\"/bin/sleep\", \"1h\"]\n", i)
+	}
+	config := filepath.Join(dir, "config.toml")
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	var log strings.Builder
+	cmd := exec.Command(binary, "run", config)
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			b.Fatalf("brainjar: %v\n%s", err, log.String())
+		}
+	}()
+	for end := time.Now().Add(2 * time.Minute); liveUnits(b) < n; time.Sleep(200 * time.Millisecond) {
+		if time.Now().After(end) {
+			b.Fatalf("only %d of %d run", liveUnits(b), n)
+		}
+	}
+	time.Sleep(3 * time.Second) // what the starts left to do
+	before := cpuTime(b, cmd.Process.Pid)
+	time.Sleep(window)
+	used := cpuTime(b, cmd.Process.Pid) - before
+	return residentMB(b, cmd.Process.Pid), 100 * used.Seconds() / window.Seconds()
+}
+
+// liveUnits counts the units that run.
+func liveUnits(b *testing.B) int {
+	out, err := exec.Command("systemctl", "list-units", "--plain", "--no-legend", "--state=running", "brainjar-*.service").Output()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return strings.Count(string(out), "\n")
+}
+
+// cpuTime reads utime and stime of proc(5) stat, in ticks of 10 ms.
+func cpuTime(b *testing.B, pid int) time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+func residentMB(b *testing.B, pid int) float64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))
+			return float64(kb) / 1024
+		}
+	}
+	b.Fatal("no VmRSS")
+	return 0
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}

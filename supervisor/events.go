@@ -1,0 +1,200 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"syscall"
+	"time"
+
+	"brainjar/transient"
+)
+
+// handle takes one event of the units.
+func (s *Supervisor) handle(ev transient.Event) {
+	switch ev := ev.(type) {
+	case transient.Started:
+		s.started(ev)
+	case transient.Ended:
+		s.noteEnd(ev)
+	case transient.Status:
+		if e := s.byUnit(ev.Unit); e != nil && e.phase == Stopping && e.stop.step == stopCheckpoint && strings.Contains(ev.Text, checkpointDone) {
+			s.Log.Info("checkpoint saved", "experiment", e.cfg.ID, "after", round(time.Since(e.since)))
+			s.terminate(e, time.Now())
+		}
+	case transient.Frozen:
+		s.frozen(ev)
+	case transient.Synced:
+		s.sync()
+	case transient.Disconnected:
+		s.synced = false
+		s.Log.Warn("systemd is out of reach, experiments run on", "err", ev.Err)
+	}
+}
+
+func (s *Supervisor) byUnit(unit string) *experiment {
+	for _, e := range s.experiments {
+		if e.unit.Name == unit {
+			return e
+		}
+	}
+	return nil
+}
+
+// sync is called when all that exists is known: now the budget can be set, and
+// what is wanted and was not found running can be queued.
+func (s *Supervisor) sync() {
+	s.synced = true
+	s.setBudget()
+	if s.ready {
+		return
+	}
+	s.ready = true
+	for _, e := range s.experiments {
+		if e.phase == Idle && e.cfg.Autostart {
+			s.want(e)
+		}
+	}
+	s.Notify("READY=1")
+}
+
+// sliceRetry is the time between attempts to set the budget.
+const sliceRetry = 10 * time.Second
+
+// setBudget puts the memory budget on the slice, as the hard wall behind
+// admission.
+func (s *Supervisor) setBudget() {
+	s.sliced = false
+	s.do(func(ctx context.Context) error {
+		_, err := s.House.SetSlice(ctx, transient.Limits{MemoryMax: s.budget})
+		return err
+	}, func(err error) {
+		s.sliced, s.sliceErr = true, ""
+		if err != nil && s.ctx.Err() == nil {
+			s.sliceAgain = time.Now().Add(sliceRetry)
+			s.sliceErr = fmt.Sprintf("cannot set the memory budget on %s: %v", transient.Slice, err)
+			s.Log.Error("nothing can start without the memory budget", "unit", transient.Slice, "err", err)
+		}
+	})
+}
+
+// started takes a unit that runs: the one that was asked for, one that ran
+// already when brainjar came, or one that somebody else restarted.
+func (s *Supervisor) started(ev transient.Started) {
+	e := s.byID[ev.Unit.Experiment]
+	if e == nil {
+		s.stopOrphan(ev.Unit)
+		return
+	}
+	if e.phase.Active() && e.unit.Invocation == ev.Unit.Invocation {
+		return // told again after a reconnection
+	}
+	expected := (e.phase == Starting || e.phase == Stopping) && ev.Unit.Run == e.run
+	e.unit, e.uses = ev.Unit, 0
+	for _, w := range ev.Warnings {
+		s.Log.Warn("limit not enforced", "experiment", e.cfg.ID, "warning", w)
+	}
+	switch {
+	case e.phase == Stopping:
+		s.checkpoint(e, time.Now()) // it was to end before it had begun
+		return
+	case expected:
+		s.move(e, Running, "", limitAttrs(ev)...)
+	default:
+		e.run, e.attempt = max(e.run, ev.Unit.Run), ev.Unit.Attempt
+		s.move(e, Running, "found running", limitAttrs(ev)...)
+	}
+	if ev.Unit.Frozen {
+		s.move(e, Frozen, "found frozen")
+	}
+}
+
+// limitAttrs shows the unit and its limits as they are in force.
+func limitAttrs(ev transient.Started) []slog.Attr {
+	attrs := []slog.Attr{slog.Int("attempt", ev.Unit.Attempt), slog.String("unit", ev.Unit.Name), slog.Int("pid", ev.Unit.MainPID)}
+	l := ev.Effective
+	if l.MemoryMax > 0 {
+		attrs = append(attrs, slog.String("memory_max", l.MemoryMax.String()))
+	}
+	if l.CPUQuota > 0 {
+		attrs = append(attrs, slog.String("cpu_quota", l.CPUQuota.String()))
+	}
+	if l.TasksMax > 0 {
+		attrs = append(attrs, slog.Uint64("tasks_max", l.TasksMax))
+	}
+	return attrs
+}
+
+// stopOrphan ends a unit of brainjar's whose experiment is not configured any
+// more.
+func (s *Supervisor) stopOrphan(u transient.Unit) {
+	s.Log.Warn("stopping a unit that no experiment of the configuration owns", "unit", u.Name, "experiment", u.Experiment)
+	s.do(func(ctx context.Context) error { return s.Units.Stop(ctx, u.Name) }, func(err error) {
+		if err != nil && s.ctx.Err() == nil {
+			s.Log.Error("cannot stop", "unit", u.Name, "err", err)
+		}
+	})
+}
+
+// frozen takes a freeze or a thaw, whoever asked for it.
+func (s *Supervisor) frozen(ev transient.Frozen) {
+	e := s.byUnit(ev.Unit)
+	switch {
+	case e == nil:
+	case ev.Frozen && e.phase == Running:
+		s.move(e, Frozen, "")
+	case !ev.Frozen && e.phase == Frozen:
+		s.move(e, Running, "thawed")
+	}
+}
+
+// noteEnd takes the end of a run, if it is one that is waited for, and lets
+// the unit be cleared away in any case.
+func (s *Supervisor) noteEnd(ev transient.Ended) {
+	e := s.byID[ev.Unit.Experiment]
+	switch {
+	case e == nil:
+		s.Log.Info("run of an experiment that is not configured ended", "experiment", ev.Unit.Experiment, "unit", ev.Unit.Name, "result", ev.Outcome.Result)
+	case e.ownsEnd(ev.Unit):
+		e.run, e.attempt, e.unit = ev.Unit.Run, ev.Unit.Attempt, ev.Unit
+		s.ended(e, ev.Outcome)
+	}
+	s.do(func(ctx context.Context) error { return s.Units.Forget(ctx, ev.Unit) }, func(err error) {
+		if err != nil && s.ctx.Err() == nil {
+			s.Log.Warn("cannot clear away an ended unit", "unit", ev.Unit.Name, "err", err)
+		}
+	})
+}
+
+// ownsEnd reports whether the end of u is the end of the run that the
+// experiment has now, or, if brainjar has only just begun, of one that ended
+// while it was away.
+func (e *experiment) ownsEnd(u transient.Unit) bool {
+	switch {
+	case !e.phase.Active():
+		return e.phase == Idle && u.Run > e.run
+	case e.unit.Invocation == "":
+		return u.Run == e.run
+	default:
+		return u.Invocation == e.unit.Invocation
+	}
+}
+
+// ended decides what follows a run.
+func (s *Supervisor) ended(e *experiment, o transient.Outcome) {
+	lasted := o.Ended.Sub(o.Started)
+	if o.Started.IsZero() || o.Ended.IsZero() {
+		lasted = 0
+	}
+	o.KilledAtStop = o.KilledAtStop || e.stop.late && o.Signal == syscall.SIGKILL
+	policy := restartPolicy(e.cfg)
+	next := Judge(Ending{
+		Outcome: o, Cause: e.stop.cause, Lasted: lasted,
+		Attempt: e.attempt, Requeues: e.requeues, Random: s.Random(),
+	}, policy)
+	e.last, e.attempt, e.requeues = next.Result, next.Attempt, next.Requeues
+	e.due = time.Now().Add(next.Delay)
+	o.Result = next.Result
+	s.change(e, Change{To: next.Phase, Reason: next.Reason, Ended: &o}, resultAttrs(o, e.cfg.MemoryMax)...)
+}

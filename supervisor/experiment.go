@@ -1,0 +1,127 @@
+package supervisor
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"brainjar/internal/config"
+	"brainjar/internal/quantity"
+	"brainjar/transient"
+)
+
+// experiment is what the loop knows of one experiment.
+type experiment struct {
+	cfg    *config.Experiment
+	phase  Phase
+	since  time.Time // of the phase
+	reason string
+	check  Check // the question of admission it waits for
+
+	run      int // number of the latest run, 0 if there was none
+	attempt  int // restarts in a row
+	requeues int
+	unit     transient.Unit // of the latest run; without invocation until it is known
+	uses     quantity.Bytes // memory, as last measured
+	last     transient.Result
+
+	queuedAt    time.Time
+	scarceSince time.Time
+	due         time.Time // when Backoff ends, or the present step of Stopping
+	stop        stop      // how it is being ended, while Stopping
+}
+
+// demand is what the experiment asks of the machine.
+func (e *experiment) demand() quantity.Bytes { return e.cfg.MemoryMax + e.cfg.GPUMemory }
+
+// move puts an experiment into a phase, without a run having ended.
+func (s *Supervisor) move(e *experiment, to Phase, reason string, facts ...slog.Attr) {
+	s.change(e, Change{To: to, Reason: reason}, facts...)
+}
+
+// change is the only place where a phase changes. Every change is logged and
+// told to the observer.
+func (s *Supervisor) change(e *experiment, c Change, facts ...slog.Attr) {
+	c.At, c.Experiment, c.Run, c.From = time.Now(), e.cfg.ID, e.run, e.phase
+	if !c.From.Allows(c.To) {
+		s.Log.Error("phase change is not in the table", "experiment", c.Experiment, "from", c.From, "to", c.To)
+	}
+	e.phase, e.since, e.reason, e.check, e.scarceSince = c.To, c.At, c.Reason, CheckNone, time.Time{}
+	if c.To != Backoff {
+		e.due = time.Time{}
+	}
+	if c.To != Stopping {
+		e.stop = stop{}
+	}
+	if c.To == Queued {
+		e.queuedAt = c.At
+	}
+	s.Observe(c)
+	s.log(c, facts)
+}
+
+// log writes a change for people. That an experiment is queued is not worth a
+// line: it starts at once, or the reason why it waits is logged.
+func (s *Supervisor) log(c Change, facts []slog.Attr) {
+	if c.To == Queued && c.Reason == "" {
+		return
+	}
+	attrs := []slog.Attr{slog.String("experiment", c.Experiment), slog.String("phase", string(c.To))}
+	if c.Run > 0 {
+		attrs = append(attrs, slog.Int("run", c.Run))
+	}
+	attrs = append(attrs, facts...)
+	if c.Reason != "" {
+		attrs = append(attrs, slog.String("reason", c.Reason))
+	}
+	s.Log.LogAttrs(context.Background(), level(c.To), "phase changed", attrs...)
+}
+
+// level is how loud a phase is in the log.
+func level(p Phase) slog.Level {
+	switch p {
+	case Failed:
+		return slog.LevelError
+	case Backoff, Held:
+		return slog.LevelWarn
+	case Starting:
+		return slog.LevelDebug
+	default:
+		return slog.LevelInfo
+	}
+}
+
+// want queues an experiment.
+func (s *Supervisor) want(e *experiment) { s.move(e, Queued, "") }
+
+// unmet returns the first dependency of an experiment that is not met, in
+// words, or "".
+func (s *Supervisor) unmet(e *experiment) string {
+	for _, dep := range e.cfg.After {
+		d, ok := s.byID[dep.ID]
+		if !ok {
+			continue // refused when the configuration was read
+		}
+		if met(dep.Condition, d) {
+			continue
+		}
+		words := "after " + dep.ID + ": " + string(d.phase)
+		if d.phase == Failed || d.phase == Stopped || d.phase == Held {
+			words += " (" + d.reason + ")"
+		}
+		return strings.TrimSuffix(words, " ()")
+	}
+	return ""
+}
+
+func met(condition config.Condition, d *experiment) bool {
+	switch condition {
+	case config.Started:
+		return d.phase == Running || d.phase == Frozen || d.phase == Succeeded
+	case config.Ended:
+		return d.phase.Over()
+	default:
+		return d.phase == Succeeded
+	}
+}

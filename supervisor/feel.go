@@ -1,0 +1,105 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+
+	"brainjar/internal/quantity"
+	"brainjar/sensors"
+)
+
+// feel takes one reading of the sensors.
+func (s *Supervisor) feel(r sensors.Reading) {
+	s.memory = r.Memory
+	s.measureClaims()
+	if s.Config.Thermal.Enabled {
+		s.act(s.governor.Step(s.temperature(r), r.At))
+	}
+}
+
+// temperature is what the governor needs of a reading.
+func (s *Supervisor) temperature(r sensors.Reading) Temperature {
+	z, known := r.Hottest(s.Config.Thermal.Zones)
+	return Temperature{Zone: z.Name, Celsius: z.Temperature, Known: known, Ever: r.EverHadZone}
+}
+
+// act does what the governor wants.
+func (s *Supervisor) act(a Action) {
+	before := s.heat
+	s.heat = a
+	if !a.Changed && (a.Reason == "") == (before.Reason == "") {
+		return
+	}
+	switch {
+	case a.Heat == Stop:
+		s.Log.Error("critical temperature, stopping everything", "reason", a.Reason)
+		for _, e := range s.experiments {
+			s.end(e, CauseHeat, a.Reason)
+		}
+	case a.Reason != "":
+		s.Log.Warn("starts are held", "reason", a.Reason)
+	default:
+		s.Log.Info("starts resume")
+	}
+}
+
+// measureClaims finds out how much of its memory each running experiment has
+// already taken, while something waits for memory; else nobody asks.
+func (s *Supervisor) measureClaims() {
+	var active []*experiment
+	queued := false
+	for _, e := range s.experiments {
+		queued = queued || e.phase == Queued
+		if e.phase.Active() && e.unit.Invocation != "" {
+			active = append(active, e)
+		}
+	}
+	if !queued || len(active) == 0 {
+		return
+	}
+	units := make([]string, len(active))
+	for i, e := range active {
+		units[i] = e.unit.Name
+	}
+	uses := make([]quantity.Bytes, len(active))
+	s.do(func(context.Context) error {
+		for i, unit := range units {
+			if u, err := s.House.Usage(unit); err == nil {
+				uses[i] = u.Memory // a unit that has just gone uses nothing
+			}
+		}
+		return nil
+	}, func(error) {
+		for i, e := range active {
+			if e.unit.Name == units[i] {
+				e.uses = uses[i]
+			}
+		}
+	})
+}
+
+// tell keeps the service manager informed in one line of what is going on.
+func (s *Supervisor) tell() {
+	if !s.ready {
+		return
+	}
+	running, queued, failed := 0, 0, 0
+	for _, e := range s.experiments {
+		switch {
+		case e.phase.Active():
+			running++
+		case e.phase == Queued || e.phase == Backoff:
+			queued++
+		case e.phase == Failed:
+			failed++
+		}
+	}
+	line := fmt.Sprintf("STATUS=%d of %d running, %d waiting, %d failed", running, s.Config.Supervisor.MaxConcurrent, queued, failed)
+	if reason := s.holdReason(); reason != "" {
+		line += "; " + reason
+	}
+	if line != s.status {
+		s.status = line
+		s.Notify(line)
+	}
+}

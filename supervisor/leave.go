@@ -1,0 +1,140 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// departing is how brainjar itself is to end.
+type departing int
+
+const (
+	stay  departing = iota
+	drain           // end every experiment, gracefully, then go
+	leave           // go at once, experiments run on
+)
+
+// departure is brainjar's own end, once it was asked for.
+type departure struct {
+	how     departing
+	by      time.Time // when to give up on what has not ended
+	blocked bool      // systemd waits for brainjar to stop before it stops any experiment
+	killed  bool      // a second request came: everything was killed
+}
+
+// drainMargin is how much longer than the slowest experiment's own limits a
+// drain may take.
+const drainMargin = 10 * time.Second
+
+// Drain ends every experiment gracefully and then lets Run return; nothing
+// starts any more. Called again, it kills what has not ended. If systemd
+// restarts brainjar's own unit, experiments are left running instead.
+func (s *Supervisor) Drain() { s.order(s.drain) }
+
+// Leave lets Run return at once; experiments run on, and the next brainjar
+// finds them.
+func (s *Supervisor) Leave() { s.order(func() { s.leaving.how = leave }) }
+
+func (s *Supervisor) drain() {
+	now := time.Now()
+	if s.leaving.how != stay {
+		s.hurry(now)
+		return
+	}
+	s.leaving.how = drain
+	s.leaving.by = now.Add(s.slowest() + drainMargin)
+	var job string
+	s.do(func(ctx context.Context) (err error) {
+		job, err = s.House.OwnJob(ctx)
+		return err
+	}, func(err error) {
+		if err != nil {
+			s.Log.Warn("cannot ask systemd why brainjar stops", "err", err)
+		}
+		s.drainFor(job)
+	})
+}
+
+// drainFor begins to drain, knowing the job of brainjar's own unit.
+func (s *Supervisor) drainFor(job string) {
+	if job == "restart" && !s.leaving.killed {
+		s.Log.Info("restarting, experiments run on")
+		s.leaving.how = leave
+		return
+	}
+	s.leaving.blocked = job == "stop"
+	s.leaving.by = time.Now().Add(s.slowest() + drainMargin)
+	limit := time.Until(s.leaving.by)
+	s.Log.Info("stopping", "running", s.active(), "limit", round(limit))
+	s.Notify(fmt.Sprintf("STOPPING=1\nEXTEND_TIMEOUT_USEC=%d", (limit + drainMargin).Microseconds()))
+	for _, e := range s.experiments {
+		s.end(e, CauseLeave, "brainjar is stopping")
+	}
+}
+
+// hurry kills whatever still runs: somebody asked a second time.
+func (s *Supervisor) hurry(now time.Time) {
+	if s.leaving.how != drain || s.leaving.killed {
+		return
+	}
+	s.leaving.killed = true
+	s.leaving.by = now.Add(drainMargin)
+	s.Log.Warn("stopping at once", "running", s.active())
+	for _, e := range s.experiments {
+		if !e.phase.Active() {
+			continue
+		}
+		s.end(e, CauseLeave, "brainjar is stopping at once")
+		s.killNow(e, now)
+	}
+}
+
+// departed reports whether Run is over, and what could not be stopped.
+func (s *Supervisor) departed() (bool, error) {
+	switch {
+	case s.leaving.how == leave:
+		return true, nil
+	case s.leaving.how != drain:
+		return false, nil
+	case s.active() == 0 && s.calls == 0:
+		s.Log.Info("stopped")
+		return true, nil
+	case time.Now().Before(s.leaving.by):
+		return false, nil
+	}
+	var left []string
+	for _, e := range s.experiments {
+		if e.phase.Active() {
+			left = append(left, e.cfg.ID)
+		}
+	}
+	return true, fmt.Errorf("cannot stop %s: still there after all their time limits; see `systemctl status brainjar.slice`", strings.Join(left, ", "))
+}
+
+// slowest is the longest that any active experiment may take to end.
+func (s *Supervisor) slowest() time.Duration {
+	var longest time.Duration
+	for _, e := range s.experiments {
+		if !e.phase.Active() {
+			continue
+		}
+		limit := e.cfg.StopTimeout
+		if e.cfg.CheckpointSignal != 0 {
+			limit += e.cfg.CheckpointTimeout
+		}
+		longest = max(longest, limit)
+	}
+	return longest
+}
+
+func (s *Supervisor) active() int {
+	n := 0
+	for _, e := range s.experiments {
+		if e.phase.Active() {
+			n++
+		}
+	}
+	return n
+}

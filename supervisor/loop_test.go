@@ -1,0 +1,320 @@
+package supervisor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"brainjar/internal/quantity"
+	"brainjar/supervisor"
+	"brainjar/transient"
+	"brainjar/transient/transienttest"
+)
+
+// onFake plays on a fake in simulated time.
+func onFake(t *testing.T, do func(st stage, fake *transienttest.Fake)) {
+	t.Helper()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		fake := transienttest.NewFake()
+		do(stage{TB: t, dir: dir, program: "/usr/bin/program", open: func() systemd { return fake }}, fake)
+	})
+}
+
+// A systemd that does not answer must not keep the loop from its other work.
+func TestLoopGoesOnWhileSystemdHangs(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		h := st.begin(head + experiment("a", "", "sleep=1m", "exit=1") + experiment("b", "restart.delay = \"3s\"", "exit=1"))
+		h.awaitPhase(supervisor.Running, time.Second, "a")
+		fake.Hang(true)
+		time.Sleep(4 * time.Second) // b's delay has passed, its start hangs
+		begin := time.Now()
+		if s := h.status("b"); s.Phase != supervisor.Starting {
+			st.Errorf("b is %s", s.Phase)
+		}
+		if waited := time.Since(begin); waited != 0 {
+			st.Errorf("an answer took %v", waited)
+		}
+		fake.Hang(false)
+		h.awaitPhase(supervisor.Failed, 5*time.Minute, "b")
+		h.drain()
+	})
+}
+
+// While the connection is gone nothing starts; what ended meanwhile is counted
+// once when it is back.
+func TestReconnection(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		h := st.begin(head + experiment("a", "restart.max_restarts = 1", "sleep=1m", "exit=3"))
+		h.awaitPhase(supervisor.Running, time.Second, "a")
+		fake.Disconnect(errors.New("dbus went away"))
+		time.Sleep(2 * time.Minute)
+		if n := len(h.ends("a")); n != 0 {
+			st.Errorf("%d ends without a connection", n)
+		}
+		fake.Reconnect()
+		h.awaitPhase(supervisor.Failed, 5*time.Minute, "a")
+		if n, starts := len(h.ends("a")), fake.Starts("brainjar-a.service"); n != 2 || starts != 2 {
+			st.Errorf("%d ends of %d starts, want 2 of 2", n, starts)
+		}
+		if !strings.Contains(h.logged(), "systemd is out of reach") {
+			st.Errorf("the loss was not reported")
+		}
+		h.drain()
+	})
+}
+
+// A start that systemd refuses is a failed run like any other.
+func TestRefusedStart(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		fake.FailStart("brainjar-a.service", errors.New("writable path /data is missing"))
+		h := st.begin(head + experiment("a", "restart.max_restarts = 2", "sleep=1m"))
+		h.awaitPhase(supervisor.Failed, time.Minute, "a")
+		ends := h.ends("a")
+		if len(ends) != 3 || ends[0].Result != transient.StartFailed || !strings.Contains(h.status("a").Reason, "writable path /data is missing") {
+			st.Errorf("%+v, reason %q", ends, h.status("a").Reason)
+		}
+		h.drain()
+	})
+}
+
+// Smaller experiments may pass a bigger one for ten minutes, no longer.
+func TestPlaceIsKept(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		text := head + experiment("base", `memory_max = "600M"`, "sleep=30m") +
+			experiment("big", "memory_max = \"800M\"", "sleep=1m")
+		for i := range 30 {
+			text += experiment(fmt.Sprintf("s%02d", i), fmt.Sprintf("memory_max = \"300M\"\npriority = %d", -i), "sleep=3m")
+		}
+		h := st.begin(text)
+		h.awaitPhase(supervisor.Succeeded, time.Hour, "big")
+		var began, big time.Time
+		late := 0
+		for _, c := range h.past("") {
+			switch {
+			case c.To != supervisor.Starting:
+			case c.Experiment == "base":
+				began = c.At
+			case c.Experiment == "big":
+				big = c.At
+			case big.IsZero() && c.At.Sub(began) > 10*time.Minute:
+				late++
+			}
+		}
+		if late > 0 {
+			st.Errorf("%d experiments passed the big one after ten minutes", late)
+		}
+		if wait := big.Sub(began); wait < 29*time.Minute || wait > 31*time.Minute {
+			st.Errorf("the big one began after %v, want when base had ended", wait)
+		}
+		if !strings.Contains(h.logged(), "the place of big is kept") {
+			st.Errorf("the reason was not told")
+		}
+		h.drain()
+	})
+}
+
+// A program that asks to be run again after saving its work is never given up.
+func TestCheckpointCode(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		h := st.begin(head + experiment("a", "", "sleep=1m", "exit=85"))
+		time.Sleep(20*time.Minute + 30*time.Second)
+		if n, s := len(h.ends("a")), h.status("a"); n != 20 || s.Attempt != 0 || s.Phase != supervisor.Running {
+			st.Errorf("%d runs, %+v", n, s)
+		}
+		h.drain()
+	})
+}
+
+// Policy "always" runs a successful experiment again, uncounted.
+func TestAlways(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		h := st.begin(head + experiment("a", "restart.policy = \"always\"\nrestart.delay = \"30s\"", "sleep=30s", "exit=0"))
+		time.Sleep(10*time.Minute + 10*time.Second)
+		if n, s := len(h.ends("a")), h.status("a"); n != 10 || s.Attempt != 0 {
+			st.Errorf("%d runs, %+v", n, s)
+		}
+		h.drain()
+	})
+}
+
+// systemd stops brainjar's own unit before any experiment's: then only signals
+// end them, and the time limits are brainjar's to keep.
+func TestDrainWhileSystemdWaits(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		fake.SetOwnJob("stop")
+		h := st.begin(head + experiment("meek", "", "on=TERM:sleep=500ms,exit=0", "sleep=1h") + experiment("stubborn", "", "ignore=TERM", "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Second, "meek", "stubborn")
+		if took := h.drain(); took < time.Second || took > 2*time.Second {
+			st.Errorf("took %v, want the stop_timeout of 1s", took)
+		}
+		if end := h.ends("meek"); len(end) != 1 || end[0].Result != transient.Stopped || end[0].ExitCode != 0 {
+			st.Errorf("meek: %+v", end)
+		}
+		if end := h.ends("stubborn"); len(end) != 1 || end[0].Result != transient.Stopped || !end[0].KilledAtStop {
+			st.Errorf("stubborn: %+v", end)
+		}
+	})
+}
+
+// A restart of brainjar's own unit leaves experiments alone.
+func TestRestartLeavesExperiments(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		fake.SetOwnJob("restart")
+		h := st.begin(head + experiment("a", "", "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Second, "a")
+		h.drain()
+		if got := fake.Running(); len(got) != 1 {
+			st.Errorf("running: %v", got)
+		}
+	})
+}
+
+// What cannot be stopped is named, and brainjar does not wait for ever.
+func TestDrainGivesUp(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		h := st.begin(head + experiment("a", "", "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Second, "a")
+		fake.Hang(true)
+		begin := time.Now()
+		h.Drain()
+		<-h.over
+		if h.err == nil || !strings.Contains(h.err.Error(), "cannot stop a") {
+			st.Errorf("error %v", h.err)
+		}
+		if took := time.Since(begin); took > 30*time.Second {
+			st.Errorf("took %v", took)
+		}
+		fake.Hang(false)
+	})
+}
+
+// The budget is on the slice before anything starts.
+func TestBudgetIsOnTheSlice(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		h := st.begin(head + experiment("a", "", "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Second, "a")
+		if got := fake.SliceLimits().MemoryMax; got != quantity.GiB {
+			st.Errorf("the slice has MemoryMax %s, want 1G", got)
+		}
+		h.drain()
+	})
+}
+
+// The supervisor tells its service manager that it is ready, what it does, that
+// it is alive, and that it stops.
+func TestNotify(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		var told []string
+		s := supervisor.New(supervisor.Supervisor{
+			Config: st.parse(head + experiment("a", "", "sleep=1h")), Units: fake, House: fake, Events: fake.Events(),
+			MemTotal: quantity.GiB, Notify: func(line string) { told = append(told, line) }, Watchdog: 10 * time.Second,
+		})
+		ctx, cancel := context.WithCancel(st.Context())
+		defer cancel()
+		go func() { _ = fake.Run(ctx) }()
+		time.AfterFunc(time.Minute+time.Second, s.Drain)
+		if err := s.Run(ctx); err != nil {
+			st.Fatal(err)
+		}
+		all := strings.Join(told, "\n")
+		for _, want := range []string{"READY=1", "STATUS=1 of 8 running, 0 waiting, 0 failed", "STOPPING=1\nEXTEND_TIMEOUT_USEC="} {
+			if !strings.Contains(all, want) {
+				st.Errorf("%q was not told:\n%s", want, all)
+			}
+		}
+		if n := strings.Count(all, "WATCHDOG=1"); n != 6 {
+			st.Errorf("%d signs of life in a minute, want 6", n)
+		}
+	})
+}
+
+// Days of crashes, waits and ends leave nothing behind.
+func TestNothingGrows(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		text := head
+		for i := range 100 {
+			text += experiment(fmt.Sprintf("e%d", i), "restart.policy = \"always\"\nrestart.delay = \"1m\"\nmemory_max = \"16M\"",
+				fmt.Sprintf("sleep=%dm", i%7+1), fmt.Sprintf("exit=%d", i%2*85))
+		}
+		cfg := st.parse(text)
+		s := supervisor.New(supervisor.Supervisor{
+			Config: cfg, Units: fake, House: fake, Events: fake.Events(), MemTotal: quantity.GiB,
+		})
+		ctx, cancel := context.WithCancel(st.Context())
+		defer cancel()
+		go func() { _ = fake.Run(ctx) }()
+		over := make(chan error)
+		go func() { over <- s.Run(ctx) }()
+		measure := func() (heap uint64, goroutines int) {
+			synctest.Wait()
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc, runtime.NumGoroutine()
+		}
+		time.Sleep(time.Hour)
+		heap, goroutines := measure()
+		time.Sleep(24 * time.Hour)
+		laterHeap, laterGoroutines := measure()
+		if laterGoroutines > goroutines+8 {
+			st.Errorf("%d goroutines became %d", goroutines, laterGoroutines)
+		}
+		if laterHeap > heap+heap/2+1<<20 {
+			st.Errorf("%d bytes of heap became %d", heap, laterHeap)
+		}
+		if n := fake.Records(); n > 8 {
+			st.Errorf("%d ends were not forgotten", n)
+		}
+		s.Drain()
+		if err := <-over; err != nil {
+			st.Error(err)
+		}
+	})
+}
+
+// budgetless is a house whose slice takes no limits at first.
+type budgetless struct {
+	supervisor.House
+	refusals int
+}
+
+func (b *budgetless) SetSlice(ctx context.Context, l transient.Limits) (transient.Limits, error) {
+	if b.refusals--; b.refusals >= 0 {
+		return transient.Limits{}, errors.New("no memory controller")
+	}
+	return b.House.SetSlice(ctx, l)
+}
+
+// Without its budget nothing starts, and setting it is tried again.
+func TestBudgetIsTriedAgain(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		s := supervisor.New(supervisor.Supervisor{
+			Config: st.parse(head + experiment("a", "", "sleep=1h")), Units: fake, House: &budgetless{fake, 3}, Events: fake.Events(),
+			MemTotal: quantity.GiB,
+		})
+		ctx, cancel := context.WithCancel(st.Context())
+		defer cancel()
+		go func() { _ = fake.Run(ctx) }()
+		over := make(chan error)
+		go func() { over <- s.Run(ctx) }()
+		time.Sleep(25 * time.Second)
+		all, err := s.Snapshot(ctx)
+		if err != nil || all[0].Phase != supervisor.Queued || !strings.Contains(all[0].Reason, "no memory controller") {
+			st.Errorf("after 25s: %+v, %v", all, err)
+		}
+		time.Sleep(10 * time.Second)
+		if all, err = s.Snapshot(ctx); err != nil || all[0].Phase != supervisor.Running {
+			st.Errorf("after 35s: %+v, %v", all, err)
+		}
+		s.Drain()
+		if err := <-over; err != nil {
+			st.Error(err)
+		}
+	})
+}

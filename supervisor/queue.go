@@ -1,0 +1,52 @@
+package supervisor
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// keepPlaceAfter is how long smaller experiments may pass a bigger one that
+// waits for room. Then its place is kept: nothing behind it starts.
+const keepPlaceAfter = 10 * time.Minute
+
+// Candidate is an experiment that waits for admission.
+type Candidate struct {
+	ID          string
+	Priority    int       // higher goes first
+	QueuedAt    time.Time // earlier goes first among equals
+	ScarceSince time.Time // since when it has waited for nothing but room; zero if it has not
+	Demand      Demand
+}
+
+// Schedule answers every candidate, in the order of their turns: highest
+// priority first, then first come. Verdicts that say yes have been taken out
+// of the headroom of those that follow.
+func Schedule(waiting []Candidate, room Headroom, now time.Time) []Verdict {
+	order := make([]int, len(waiting))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Or(
+			cmp.Compare(waiting[b].Priority, waiting[a].Priority),
+			waiting[a].QueuedAt.Compare(waiting[b].QueuedAt))
+	})
+	verdicts := make([]Verdict, len(waiting))
+	var kept *Candidate
+	for _, i := range order {
+		c := &waiting[i]
+		v := Admit(c.Demand, room)
+		switch {
+		case v.OK() && kept != nil:
+			v = Verdict{CheckPlace, fmt.Sprintf("the place of %s is kept, it waited longer than %s", kept.ID, keepPlaceAfter)}
+		case v.OK():
+			room = room.Take(c.Demand)
+		case v.Scarce() && kept == nil && !c.ScarceSince.IsZero() && now.Sub(c.ScarceSince) >= keepPlaceAfter:
+			kept = c
+		}
+		verdicts[i] = v
+	}
+	return verdicts
+}

@@ -1,0 +1,119 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"brainjar/sensors"
+	"brainjar/transient"
+)
+
+// admit starts what may start, and notes for the rest why it waits.
+func (s *Supervisor) admit(now time.Time, next *time.Time) {
+	if !s.synced || !s.sliced {
+		return // nobody knows yet what runs, or whether the budget holds
+	}
+	var waiting []*experiment
+	var candidates []Candidate
+	for _, e := range s.experiments {
+		if e.phase != Queued {
+			continue
+		}
+		waiting = append(waiting, e)
+		candidates = append(candidates, Candidate{
+			ID: e.cfg.ID, Priority: e.cfg.Priority, QueuedAt: e.queuedAt, ScarceSince: e.scarceSince,
+			Demand: Demand{Memory: e.demand(), Waits: s.unmet(e)},
+		})
+	}
+	if len(waiting) == 0 {
+		return
+	}
+	for i, v := range Schedule(candidates, s.headroom(), now) {
+		if v.OK() {
+			s.start(waiting[i])
+			continue
+		}
+		s.wait(waiting[i], v, now)
+		if at := waiting[i].scarceSince.Add(keepPlaceAfter); v.Scarce() && at.After(now) {
+			*next = earlier(*next, at)
+		}
+	}
+}
+
+// wait notes why an experiment may not start. It is logged once for each
+// question it fails on, not each time that a number in the words changes.
+func (s *Supervisor) wait(e *experiment, v Verdict, now time.Time) {
+	if v.Check != e.check {
+		s.Log.Info("waiting", "experiment", e.cfg.ID, "for", v.Check, "reason", v.Reason)
+	}
+	e.check, e.reason = v.Check, v.Reason
+	switch {
+	case !v.Scarce() && v.Check != CheckPlace:
+		e.scarceSince = time.Time{}
+	case e.scarceSince.IsZero():
+		e.scarceSince = now
+	}
+}
+
+// headroom adds up what there is to give.
+func (s *Supervisor) headroom() Headroom {
+	h := Headroom{Hold: s.holdReason(), Slots: s.Config.Supervisor.MaxConcurrent, Budget: s.budget}
+	var claims []Claim
+	for _, e := range s.experiments {
+		if !e.phase.Active() {
+			continue
+		}
+		h.SlotsUsed++
+		h.BudgetUsed += e.demand()
+		claims = append(claims, Claim{May: e.demand(), Uses: e.uses})
+	}
+	if s.memory.State == sensors.OK {
+		h.AvailableKnown = true
+		h.Available = Unclaimed(s.memory.Available, s.Config.Memory.Reserve, claims)
+	}
+	return h
+}
+
+// holdReason says why nothing at all may start, or "".
+func (s *Supervisor) holdReason() string {
+	switch {
+	case s.leaving.how != stay:
+		return "brainjar is stopping"
+	case s.sliceErr != "":
+		return s.sliceErr
+	}
+	return s.heat.Reason
+}
+
+// start asks systemd for the unit of the next run.
+func (s *Supervisor) start(e *experiment) {
+	e.run++
+	kind := transient.Kind(e.cfg.Kind)
+	e.unit = transient.Unit{Name: transient.UnitName(e.cfg.ID, kind), Experiment: e.cfg.ID, Run: e.run, Attempt: e.attempt, Kind: kind}
+	s.move(e, Starting, "")
+	run := e.run
+	order := launch{cfg: e.cfg, run: run, attempt: e.attempt, last: e.last, userManager: s.UserManager}
+	s.do(func(ctx context.Context) error {
+		spec, err := order.spec()
+		if err != nil {
+			return err
+		}
+		return s.Units.Start(ctx, spec)
+	}, func(err error) { s.startAnswered(e, run, err) })
+}
+
+// startAnswered takes systemd's answer to a start. If there is a unit, events
+// say what becomes of it; if there is none, the run ended before it began.
+func (s *Supervisor) startAnswered(e *experiment, run int, err error) {
+	if e.run != run || !e.phase.Active() || errors.Is(err, context.Canceled) {
+		return
+	}
+	if err != nil {
+		s.ended(e, transient.Outcome{Result: transient.StartFailed, ExitCode: -1, Detail: err.Error()})
+		return
+	}
+	if e.phase == Stopping && e.stop.step == stopAwaitUnit {
+		s.terminate(e, time.Now())
+	}
+}

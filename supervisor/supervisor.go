@@ -1,0 +1,270 @@
+// Package supervisor decides which experiments run, and when.
+//
+// One goroutine, the loop in Run, owns everything that changes. What happens
+// outside comes to it as messages: the events of units, the readings of the
+// sensors, the answers to what it asked of systemd, and orders. It never
+// waits for I/O: every call to systemd runs in a goroutine of its own and its
+// answer comes back as a message.
+//
+// Around the loop stand decisions that are pure functions and can be read and
+// tested alone: Admit and Schedule (what may start), Judge (what follows a
+// run), BackoffPolicy.For (when), Governor.Step (how hot is too hot), and the
+// table of phases.
+//
+// The package must not know how a unit is made or how a sensor is read: that
+// is what the packages transient and sensors are for.
+package supervisor
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"syscall"
+	"time"
+
+	"brainjar/internal/config"
+	"brainjar/internal/quantity"
+	"brainjar/sensors"
+	"brainjar/transient"
+)
+
+// Units is what the supervisor asks of systemd. Every method may block for
+// I/O and is called outside the loop.
+type Units interface {
+	// Start makes the unit. If it returns nil, the unit exists, and Started
+	// or Ended events tell what becomes of it.
+	Start(ctx context.Context, spec transient.Spec) error
+	// Stop asks systemd to end a unit: its stop signal, then SIGKILL.
+	Stop(ctx context.Context, unit string) error
+	// Kill sends a signal to processes of a unit.
+	Kill(ctx context.Context, unit string, whom transient.Whom, sig syscall.Signal) error
+	// Forget says that the end of a run has been noted and may be cleared away.
+	Forget(ctx context.Context, unit transient.Unit) error
+}
+
+// House is what the supervisor asks of the slice that holds all units, and of
+// the unit that brainjar itself runs in.
+type House interface {
+	// SetSlice sets limits on the slice of all experiments.
+	SetSlice(ctx context.Context, limits transient.Limits) (transient.Limits, error)
+	// OwnJob returns the type of the job on brainjar's own unit: "stop",
+	// "restart", or "" if there is none.
+	OwnJob(ctx context.Context) (string, error)
+	// Usage returns what a unit uses now.
+	Usage(unit string) (transient.Usage, error)
+}
+
+// Supervisor runs the experiments of a configuration. Its fields are what it
+// depends on; they must not change once Run was called.
+type Supervisor struct {
+	Config   *config.Config
+	Units    Units
+	House    House
+	Events   <-chan transient.Event
+	Readings <-chan sensors.Reading // nil: no sensors
+	MemTotal quantity.Bytes         // of the machine; for the default budget
+	Log      *slog.Logger
+
+	// UserManager says that Units is the user's own service manager, which
+	// cannot give an experiment a user of its own.
+	UserManager bool
+
+	// Observe is told every change of a phase, in order, from inside the loop:
+	// it must not block. Nil: nobody is told.
+	Observe func(Change)
+	// Notify sends a line to the service manager by sd_notify; it must not
+	// block. Nil: nobody to notify.
+	Notify func(state string)
+	// Watchdog is how often the loop sends WATCHDOG=1; 0: never.
+	Watchdog time.Duration
+	// Random returns numbers in [0, 1) for the jitter of delays. Nil: a
+	// random source.
+	Random func() float64
+
+	inbox chan func()
+	done  chan struct{} // closed when Run has returned
+	state
+}
+
+// state is what the loop owns.
+type state struct {
+	ctx         context.Context
+	experiments []*experiment // in the order of the configuration
+	byID        map[string]*experiment
+	budget      quantity.Bytes
+
+	synced bool // all units that exist are known
+	ready  bool // READY=1 was sent
+
+	sliced     bool      // it is known whether the budget is on the slice
+	sliceErr   string    // why it is not, "" if it is
+	sliceAgain time.Time // when to try again
+
+	governor Governor
+	heat     Action
+	memory   sensors.Memory // of the latest reading
+
+	leaving departure
+	status  string // last STATUS= sent
+	calls   int    // goroutines that will post an answer
+}
+
+// New returns a supervisor that is ready to Run, and to take orders before it
+// does.
+func New(s Supervisor) *Supervisor {
+	s.inbox = make(chan func(), 64)
+	s.done = make(chan struct{})
+	if s.Log == nil {
+		s.Log = slog.New(slog.DiscardHandler)
+	}
+	if s.Notify == nil {
+		s.Notify = func(string) {}
+	}
+	if s.Observe == nil {
+		s.Observe = func(Change) {}
+	}
+	if s.Random == nil {
+		s.Random = rand.Float64
+	}
+	s.byID = map[string]*experiment{}
+	s.budget = s.Config.Budget(s.MemTotal)
+	t := s.Config.Thermal
+	s.governor = Governor{Throttle: t.Throttle, Resume: t.Resume, Critical: t.Critical}
+	now := time.Now()
+	for _, c := range s.Config.Experiments {
+		e := &experiment{cfg: c, phase: Idle, since: now}
+		s.experiments = append(s.experiments, e)
+		s.byID[c.ID] = e
+	}
+	return &s
+}
+
+// Run supervises until it has been told to Drain and all experiments have
+// ended, or until ctx ends, which leaves them running. It returns an error
+// only if experiments could not be stopped.
+func (s *Supervisor) Run(ctx context.Context) error {
+	calls, cancel := context.WithCancel(ctx)
+	s.ctx = calls
+	defer close(s.done)
+	defer s.await()
+	defer cancel()
+
+	wake := time.NewTimer(0)
+	defer wake.Stop()
+	var watchdog <-chan time.Time
+	if s.Watchdog > 0 {
+		t := time.NewTicker(s.Watchdog)
+		defer t.Stop()
+		watchdog = t.C
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case ev := <-s.Events:
+			s.handle(ev)
+		case r := <-s.Readings:
+			s.feel(r)
+		case answer := <-s.inbox:
+			answer()
+		case <-watchdog:
+			s.Notify("WATCHDOG=1")
+		case <-wake.C:
+		}
+		s.catchUp()
+		wake.Reset(s.settle(time.Now()))
+		if over, err := s.departed(); over {
+			return err
+		}
+	}
+}
+
+// catchUp takes what has arrived meanwhile, so that a thousand events cost one
+// round of decisions and not a thousand.
+func (s *Supervisor) catchUp() {
+	for range cap(s.inbox) {
+		select {
+		case ev := <-s.Events:
+			s.handle(ev)
+		case answer := <-s.inbox:
+			answer()
+		default:
+			return
+		}
+	}
+}
+
+// do calls a function outside the loop and takes its answer in the loop.
+func (s *Supervisor) do(call func(context.Context) error, answer func(error)) {
+	ctx := s.ctx
+	s.calls++
+	go func() {
+		err := call(ctx)
+		s.inbox <- func() {
+			s.calls--
+			answer(err)
+		}
+	}()
+}
+
+// await waits for the calls that are still under way, whose context has ended,
+// so that nothing runs any more when Run returns.
+func (s *Supervisor) await() {
+	for s.calls > 0 {
+		answer := <-s.inbox
+		answer()
+	}
+}
+
+// order runs a function in the loop. It does not wait for it.
+func (s *Supervisor) order(f func()) {
+	go func() {
+		select {
+		case s.inbox <- f:
+		case <-s.done:
+		}
+	}()
+}
+
+// settle makes every decision that is due, and returns when to come back if
+// nothing happens before.
+func (s *Supervisor) settle(now time.Time) time.Duration {
+	next := now.Add(time.Hour)
+	for _, e := range s.experiments {
+		s.tick(e, now, &next)
+	}
+	if s.sliceErr != "" && s.sliced {
+		if now.Before(s.sliceAgain) {
+			next = earlier(next, s.sliceAgain)
+		} else {
+			s.setBudget()
+		}
+	}
+	s.admit(now, &next)
+	if s.leaving.how == drain {
+		next = earlier(next, s.leaving.by)
+	}
+	s.tell()
+	return max(next.Sub(now), time.Millisecond)
+}
+
+// tick does what is due for one experiment, and moves next to when it wants
+// to be looked at again.
+func (s *Supervisor) tick(e *experiment, now time.Time, next *time.Time) {
+	if e.phase == Backoff && !now.Before(e.due) {
+		s.move(e, Queued, "")
+	}
+	if e.phase == Stopping && !e.due.IsZero() && !now.Before(e.due) {
+		s.advanceStop(e, now)
+	}
+	if (e.phase == Backoff || e.phase == Stopping) && !e.due.IsZero() {
+		*next = earlier(*next, e.due)
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
