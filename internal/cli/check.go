@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"brainjar/sensors"
+	"brainjar/supervisor"
+	"brainjar/transient"
+)
+
+// probeLimit is how long check waits for the service manager.
+const probeLimit = 5 * time.Second
+
+func newCheck(stdout, stderr io.Writer) *cobra.Command {
+	var user bool
+	cmd := &cobra.Command{
+		Use:   "check CONFIG",
+		Short: "Check a configuration, and what this machine would make of it",
+		Long: `Check a configuration: every error at once, each with its line and what to
+do; then what this machine cannot enforce, and which experiments would start
+first. Nothing is started. Exit codes: 0 it can be run, 1 this machine would
+refuse some experiment, 78 it has errors.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return check(cmd.Context(), stdout, stderr, args[0], user)
+		},
+	}
+	cmd.Flags().BoolVar(&user, "user", false, "ask your own service manager instead of the system's")
+	return cmd
+}
+
+func check(ctx context.Context, stdout, stderr io.Writer, path string, user bool) error {
+	memTotal, err := sensors.MemTotal()
+	if err != nil {
+		return fmt.Errorf("cannot find out how much memory this machine has: %w", err)
+	}
+	cfg, err := load(path, memTotal)
+	if err != nil {
+		return err
+	}
+	for _, p := range cfg.NotYet {
+		fmt.Fprintf(stderr, "warning: %s\n", p)
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeLimit)
+	defer cancel()
+	var host *transient.Host
+	if h, err := transient.Probe(ctx, user); err != nil {
+		fmt.Fprintf(stderr, "warning: what this machine can enforce was not checked: %v\n", err)
+	} else {
+		host = &h
+	}
+	fmt.Fprintf(stdout, "%s: %d experiments, %d at once, memory budget %s\n",
+		path, len(cfg.Experiments), cfg.Supervisor.MaxConcurrent, cfg.Budget(memTotal))
+	if host != nil {
+		fmt.Fprintf(stdout, "%s\n", host)
+	}
+	refused := forecast(stdout, stderr, supervisor.Preview(cfg, memTotal, host))
+	if refused > 0 {
+		return fmt.Errorf("this machine would refuse %d of %d experiments", refused, len(cfg.Experiments))
+	}
+	return nil
+}
+
+// forecast prints what would become of each experiment, and returns how many
+// this machine would refuse.
+func forecast(stdout, stderr io.Writer, forecasts []supervisor.Forecast) (refused int) {
+	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "\nEXPERIMENT\tPRIORITY\tMEMORY\tCPU\tAT FIRST")
+	told := map[string]bool{}
+	for _, f := range forecasts {
+		c := f.Experiment
+		cpu := "-"
+		if c.CPUQuota > 0 {
+			cpu = c.CPUQuota.String()
+		}
+		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\n", c.ID, c.Priority, c.MemoryMax, cpu, atFirst(f))
+		if f.Refusal != nil {
+			refused++
+			fmt.Fprintf(stderr, "error: %s: %v\n", c.ID, f.Refusal)
+		}
+		for _, w := range f.Warnings {
+			if !told[w] {
+				fmt.Fprintf(stderr, "warning: %s: %s\n", c.ID, w)
+				told[w] = true
+			}
+		}
+	}
+	_ = table.Flush() // to stdout: there is nobody else to tell
+	return refused
+}
+
+func atFirst(f supervisor.Forecast) string {
+	switch {
+	case f.Refusal != nil:
+		return "refused"
+	case f.Idle:
+		return "idle (autostart = false)"
+	case f.Verdict.OK():
+		return "starts"
+	}
+	return strings.TrimSpace("waits: " + f.Verdict.Reason)
+}

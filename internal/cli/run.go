@@ -1,0 +1,208 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"brainjar/internal/config"
+	"brainjar/internal/quantity"
+	"brainjar/sensors"
+	"brainjar/supervisor"
+	"brainjar/transient"
+)
+
+func newRun(stderr io.Writer) *cobra.Command {
+	var b brainjar
+	var verbose bool
+	cmd := &cobra.Command{
+		Use:   "run CONFIG",
+		Short: "Run the experiments of a configuration, in the foreground",
+		Long: `Run the experiments of a configuration, in the foreground.
+
+Each experiment becomes a transient systemd unit in brainjar.slice. SIGTERM or
+SIGINT ends all of them gracefully and then brainjar; a second one kills them.
+SIGUSR2 ends brainjar alone: experiments run on, and the next brainjar finds
+them. Exit codes: 0 everything ended as it should, 1 failed, 3 no systemd to
+talk to, 78 the configuration has errors.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			level := slog.LevelInfo
+			if verbose {
+				level = slog.LevelDebug
+			}
+			b.log = newLog(stderr, level)
+			b.stderr = stderr
+			return b.run(args[0])
+		},
+	}
+	cmd.Flags().BoolVar(&b.user, "user", false, "use your own service manager instead of the system's")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log more")
+	cmd.Flags().StringVar(&b.sysroot, "sysroot", "", "directory that holds the sys and proc of the sensors")
+	_ = cmd.Flags().MarkHidden("sysroot")
+	return cmd
+}
+
+// brainjar is `brainjar run`: the wiring of everything.
+type brainjar struct {
+	user    bool
+	sysroot string
+	log     *slog.Logger
+	stderr  io.Writer
+}
+
+func (b *brainjar) run(path string) error {
+	memTotal, err := sensors.MemTotal()
+	if err != nil {
+		return fmt.Errorf("cannot find out how much memory this machine has: %w", err)
+	}
+	cfg, err := load(path, memTotal)
+	if err != nil {
+		return err
+	}
+	if len(cfg.NotYet) > 0 {
+		return config.Errors(cfg.NotYet)
+	}
+	runtimeDir, err := b.runtimeDir()
+	if err != nil {
+		return err
+	}
+	unlock, err := lock(filepath.Join(runtimeDir, "lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("cannot find brainjar's own binary, which records how runs end: %w", err)
+	}
+	manager := transient.New(transient.Options{
+		User:      b.user,
+		RecordDir: filepath.Join(runtimeDir, "ended"),
+		Recorder:  []string{program, "record"},
+		Log:       b.log,
+	})
+	sampler := &sensors.Sampler{FS: sensors.FS(b.sysroot), Interval: cfg.Thermal.Interval, Disk: "/", Log: b.log}
+	readings := make(chan sensors.Reading)
+	s := supervisor.New(supervisor.Supervisor{
+		Config: cfg, Units: manager, House: manager, Events: manager.Events(), Readings: readings,
+		MemTotal: memTotal, Log: b.log, UserManager: b.user,
+		Notify: notifier(), Watchdog: watchdogInterval(),
+	})
+	return b.supervise(s, manager, sampler, readings)
+}
+
+// supervise runs everything until the supervisor has ended, then ends the rest.
+func (b *brainjar) supervise(s *supervisor.Supervisor, manager *transient.Manager, sampler *sensors.Sampler, readings chan sensors.Reading) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	var background sync.WaitGroup
+	defer background.Wait()
+	defer cancel()
+	background.Go(func() {
+		if err := manager.Run(ctx); err != nil && ctx.Err() == nil {
+			b.log.Error("cannot go on without systemd", "err", err)
+			s.Leave()
+		}
+	})
+	background.Go(func() {
+		_ = sampler.Run(ctx, func(r sensors.Reading) {
+			select {
+			case readings <- r:
+			case <-ctx.Done():
+			}
+		})
+	})
+	background.Go(func() { b.obey(ctx, s) })
+	return s.Run(ctx)
+}
+
+// obey turns signals into orders.
+func (b *brainjar) obey(ctx context.Context, s *supervisor.Supervisor) {
+	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away is not a reason to die
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
+	defer signal.Stop(signals)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case sig := <-signals:
+			switch sig {
+			case syscall.SIGUSR2:
+				b.log.Info("leaving, experiments run on")
+				s.Leave()
+			case syscall.SIGHUP:
+				b.log.Warn("this version cannot reload its configuration, start it again to read it")
+			default:
+				s.Drain()
+			}
+		}
+	}
+}
+
+// load reads the configuration and refuses what could never run here.
+func load(path string, memTotal quantity.Bytes) (*config.Config, error) {
+	cfg, err := config.Load(path)
+	if err != nil {
+		var problems config.Errors
+		if errors.As(err, &problems) {
+			return nil, problems
+		}
+		return nil, &failure{err, ExitConfig, ""}
+	}
+	if problems := cfg.CheckFits(memTotal); len(problems) > 0 {
+		return nil, problems
+	}
+	return cfg, nil
+}
+
+// runtimeDir makes and returns the directory for what must not outlive a boot.
+func (b *brainjar) runtimeDir() (string, error) {
+	dir := "/run/brainjar"
+	switch {
+	case b.user:
+		base := os.Getenv("XDG_RUNTIME_DIR")
+		if base == "" {
+			return "", &failure{errors.New("cannot find your service manager: XDG_RUNTIME_DIR is not set"), ExitUnreachable,
+				"log in through systemd-logind, or run as root without --user"}
+		}
+		dir = filepath.Join(base, "brainjar")
+	case os.Geteuid() != 0:
+		return "", &failure{errors.New("cannot use the system's service manager without being root"), ExitFailed,
+			"run as root, or use your own service manager with --user"}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("cannot make the runtime directory: %w", err)
+	}
+	return dir, nil
+}
+
+// lock keeps a second brainjar from managing the same units. The kernel gives
+// the lock back however this process ends.
+func lock(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, &failure{fmt.Errorf("cannot run twice: another brainjar holds %s", path), ExitFailed,
+			"stop that one first, or look at what it does"}
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+// watchdogInterval is how often systemd wants to hear from brainjar, with room
+// to spare; 0 if it does not.
+func watchdogInterval() time.Duration { return watchdogEvery() / 3 }
