@@ -1,0 +1,51 @@
+# The two commands of the README are `make demo` and `make test`.
+
+export CGO_ENABLED := 0
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -s -w -X brainjar/internal/cli.Version=$(VERSION)
+GOBUILD := go build -trimpath -ldflags '$(LDFLAGS)'
+ROOT    := $(shell [ "$$(id -u)" = 0 ] && echo yes)
+GOLANGCI := v2.15.0
+
+.PHONY: build demo test test-unit test-lab test-vm test-arm64 bench lint dist clean
+
+build: ## the binary, for this machine
+	$(GOBUILD) -o brainjar .
+
+dist: ## static binaries for both architectures, checked
+	lab/dist '$(LDFLAGS)'
+
+demo: build ## the main job, on real systemd
+	lab/real lab/demo ./brainjar
+
+test: test-unit test-lab ## everything that this machine can run in minutes
+
+test-unit:
+	go vet ./... && go vet -tags lab ./...
+	go test ./...
+
+test-lab: ## the suites on real systemd
+	lab/install
+	shellcheck -x lab/ns lab/ns-boot lab/install lab/install-vm lab/real lab/suite lab/demo lab/dist .ci/run lab/*.test
+	lab/suite-build dist/lab
+	lab/real lab/suite dist/lab
+
+test-vm: ## the same suites in a virtual machine with cgroup v2 (slow)
+	lab/install-vm
+	lab/suite-build dist/lab
+	lab/vm --mem 3072 --timeout 1500 --add dist/lab:/lab/suite --add lab/suite:/lab/run-suite -- /lab/run-suite /lab/suite
+
+test-arm64: ## the unit tests for arm64, under qemu-user
+	lab/install-vm
+	GOARCH=arm64 go test -exec qemu-aarch64-static ./...
+
+bench: ## cost per experiment, as a ratio to the bare D-Bus calls
+	lab/install
+	lab/suite-build dist/lab
+	lab/real lab/bench dist/lab
+
+lint:
+	golangci-lint run
+
+clean:
+	rm -rf brainjar dist
