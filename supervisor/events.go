@@ -93,7 +93,10 @@ func (s *Supervisor) started(ev transient.Started) {
 	expected := (e.phase == Starting || e.phase == Stopping) && ev.Unit.Run == e.run
 	e.unit, e.uses = ev.Unit, 0
 	for _, w := range ev.Warnings {
-		s.Log.Warn("limit not enforced", "experiment", e.cfg.ID, "warning", w)
+		if !s.warned[w] {
+			s.warned[w] = true // about the machine, not about this experiment
+			s.Log.Warn("not enforced here", "experiment", e.cfg.ID, "reason", w)
+		}
 	}
 	switch {
 	case e.phase == Stopping:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -316,5 +317,56 @@ func TestBudgetIsTriedAgain(t *testing.T) {
 		if err := <-over; err != nil {
 			st.Error(err)
 		}
+	})
+}
+
+// A start that systemd did not answer is not the experiment's failure.
+func TestLostStartIsNotCounted(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		fake.FailStart("brainjar-a.service", fmt.Errorf("gone: %w", transient.ErrUncertain))
+		h := st.begin(head + experiment("a", "", "sleep=1h"))
+		h.await("a waits", time.Minute, func() bool {
+			return strings.Contains(h.logged(), "systemd did not start it")
+		})
+		if n, s := len(h.ends("a")), h.status("a"); n != 0 || s.Attempt != 0 {
+			st.Errorf("%d ends, attempt %d", n, s.Attempt)
+		}
+		fake.FailStart("brainjar-a.service", nil)
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		h.drain()
+	})
+}
+
+// slow is a systemd that takes its time to answer a start, and counts how many
+// wait for it.
+type slow struct {
+	systemd
+	now, most atomic.Int32
+}
+
+func (s *slow) Start(ctx context.Context, spec transient.Spec) error {
+	now := s.now.Add(1)
+	defer s.now.Add(-1)
+	s.most.Store(max(s.most.Load(), now))
+	time.Sleep(20 * time.Millisecond)
+	return s.systemd.Start(ctx, spec)
+}
+
+// However many experiments may start, systemd is asked for a few at a time.
+func TestStartsAreSpread(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		text := strings.Replace(head, "max_concurrent = 8", "max_concurrent = 1000", 1)
+		text = strings.Replace(text, `memory_budget = "1G"`, `memory_budget = "64G"`, 1)
+		for i := range 300 {
+			text += experiment(fmt.Sprintf("e%d", i), "", "sleep=1h")
+		}
+		counted := &slow{systemd: fake}
+		st.open = func() systemd { return counted }
+		h := st.begin(text)
+		h.await("all run", time.Minute, func() bool { return strings.Count(h.logged(), "phase=running") == 300 })
+		if most := counted.most.Load(); most < 2 || most > 8 {
+			st.Errorf("%d starts under way at once", most)
+		}
+		h.drain()
 	})
 }

@@ -9,6 +9,11 @@ import (
 	"brainjar/transient"
 )
 
+// startsAtOnce is how many starts systemd is asked for before it has answered
+// one: it makes units one after the other, and hundreds of questions at once
+// would look as if it hung.
+const startsAtOnce = 8
+
 // admit starts what may start, and notes for the rest why it waits.
 func (s *Supervisor) admit(now time.Time, next *time.Time) {
 	if !s.synced || !s.sliced {
@@ -31,8 +36,10 @@ func (s *Supervisor) admit(now time.Time, next *time.Time) {
 	}
 	for i, v := range Schedule(candidates, s.headroom(), now) {
 		if v.OK() {
-			s.start(waiting[i])
-			continue
+			if s.launching < startsAtOnce {
+				s.start(waiting[i])
+			}
+			continue // its turn comes with the next answer
 		}
 		s.wait(waiting[i], v, now)
 		if at := waiting[i].scarceSince.Add(keepPlaceAfter); v.Scarce() && at.After(now) {
@@ -94,6 +101,7 @@ func (s *Supervisor) start(e *experiment) {
 	s.move(e, Starting, "")
 	run := e.run
 	order := launch{cfg: e.cfg, run: run, attempt: e.attempt, last: e.last, userManager: s.UserManager}
+	s.launching++
 	s.do(func(ctx context.Context) error {
 		spec, err := order.spec()
 		if err != nil {
@@ -106,7 +114,12 @@ func (s *Supervisor) start(e *experiment) {
 // startAnswered takes systemd's answer to a start. If there is a unit, events
 // say what becomes of it; if there is none, the run ended before it began.
 func (s *Supervisor) startAnswered(e *experiment, run int, err error) {
+	s.launching--
 	if e.run != run || !e.phase.Active() || errors.Is(err, context.Canceled) {
+		return
+	}
+	if errors.Is(err, transient.ErrUncertain) || errors.Is(err, transient.ErrDisconnected) {
+		s.startLost(e, err)
 		return
 	}
 	if err != nil {
@@ -116,4 +129,18 @@ func (s *Supervisor) startAnswered(e *experiment, run int, err error) {
 	if e.phase == Stopping && e.stop.step == stopAwaitUnit {
 		s.terminate(e, time.Now())
 	}
+}
+
+// lostStartDelay is the wait after a start that systemd did not answer.
+const lostStartDelay = 5 * time.Second
+
+// startLost lets an experiment wait that systemd never got to start: systemd
+// failed, not the experiment, so it is not counted.
+func (s *Supervisor) startLost(e *experiment, err error) {
+	if e.phase == Stopping && e.stop.cause != CauseHeat {
+		s.move(e, Stopped, "")
+		return
+	}
+	s.move(e, Backoff, "systemd did not start it: "+err.Error())
+	e.due = time.Now().Add(lostStartDelay)
 }

@@ -104,6 +104,9 @@ type state struct {
 	heat     Action
 	memory   sensors.Memory // of the latest reading
 
+	launching int             // starts that systemd has not answered
+	warned    map[string]bool // what this machine cannot enforce, once told
+
 	leaving departure
 	status  string // last STATUS= sent
 	calls   int    // goroutines that will post an answer
@@ -126,7 +129,7 @@ func New(s Supervisor) *Supervisor {
 	if s.Random == nil {
 		s.Random = rand.Float64
 	}
-	s.byID = map[string]*experiment{}
+	s.byID, s.warned = map[string]*experiment{}, map[string]bool{}
 	s.budget = s.Config.Budget(s.MemTotal)
 	t := s.Config.Thermal
 	s.governor = Governor{Throttle: t.Throttle, Resume: t.Resume, Critical: t.Critical}
