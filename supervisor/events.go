@@ -52,10 +52,14 @@ func (s *Supervisor) sync() {
 	}
 	s.ready = true
 	for _, e := range s.experiments {
+		if ev, ok := s.away[e]; ok && e.phase == Idle {
+			s.take(e, ev)
+		}
 		if e.phase == Idle && e.cfg.Autostart {
 			s.want(e)
 		}
 	}
+	s.away = nil
 	s.Notify("READY=1")
 }
 
@@ -100,7 +104,9 @@ func (s *Supervisor) started(ev transient.Started) {
 	}
 	switch {
 	case e.phase == Stopping:
-		s.checkpoint(e, time.Now()) // it was to end before it had begun
+		if e.stop.step == stopAwaitUnit { // it was to end before it had begun
+			s.checkpoint(e, time.Now())
+		}
 		return
 	case expected:
 		s.move(e, Running, "", limitAttrs(ev)...)
@@ -152,36 +158,52 @@ func (s *Supervisor) frozen(ev transient.Frozen) {
 	}
 }
 
-// noteEnd takes the end of a run, if it is one that is waited for, and lets
-// the unit be cleared away in any case.
+// noteEnd takes the end of a run. One that nobody waits for is only cleared
+// away.
 func (s *Supervisor) noteEnd(ev transient.Ended) {
 	e := s.byID[ev.Unit.Experiment]
 	switch {
 	case e == nil:
 		s.Log.Info("run of an experiment that is not configured ended", "experiment", ev.Unit.Experiment, "unit", ev.Unit.Name, "result", ev.Outcome.Result)
-	case e.ownsEnd(ev.Unit):
-		e.run, e.attempt, e.unit = ev.Unit.Run, ev.Unit.Attempt, ev.Unit
-		s.ended(e, ev.Outcome)
-	}
-	s.do(func(ctx context.Context) error { return s.Units.Forget(ctx, ev.Unit) }, func(err error) {
-		if err != nil && s.ctx.Err() == nil {
-			s.Log.Warn("cannot clear away an ended unit", "unit", ev.Unit.Name, "err", err)
+		s.forget(ev.Unit)
+	case !s.ready && e.phase == Idle:
+		if other, ok := s.away[e]; ok {
+			if other.Unit.Run > ev.Unit.Run {
+				ev, other = other, ev
+			}
+			s.forget(other.Unit)
 		}
-	})
+		s.away[e] = ev
+	case e.ownsEnd(ev.Unit):
+		s.take(e, ev)
+	default:
+		s.forget(ev.Unit)
+	}
 }
 
 // ownsEnd reports whether the end of u is the end of the run that the
-// experiment has now, or, if brainjar has only just begun, of one that ended
-// while it was away.
+// experiment has now.
 func (e *experiment) ownsEnd(u transient.Unit) bool {
-	switch {
-	case !e.phase.Active():
-		return e.phase == Idle && u.Run > e.run
-	case e.unit.Invocation == "":
-		return u.Run == e.run
-	default:
-		return u.Invocation == e.unit.Invocation
+	if e.unit.Invocation == "" {
+		return e.phase.Active() && u.Run == e.run
 	}
+	return e.phase.Active() && u.Invocation == e.unit.Invocation
+}
+
+// take makes the end of a run that of its experiment.
+func (s *Supervisor) take(e *experiment, ev transient.Ended) {
+	e.run, e.attempt, e.unit = ev.Unit.Run, ev.Unit.Attempt, ev.Unit
+	s.ended(e, ev.Outcome)
+	s.forget(ev.Unit)
+}
+
+// forget lets what is left of a run be cleared away, now that it is noted.
+func (s *Supervisor) forget(u transient.Unit) {
+	s.do(func(ctx context.Context) error { return s.Units.Forget(ctx, u) }, func(err error) {
+		if err != nil && s.ctx.Err() == nil {
+			s.Log.Warn("cannot clear away an ended unit", "unit", u.Name, "err", err)
+		}
+	})
 }
 
 // ended decides what follows a run.

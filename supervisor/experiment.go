@@ -17,7 +17,7 @@ type experiment struct {
 	phase  Phase
 	since  time.Time // of the phase
 	reason string
-	check  Check // the question of admission it waits for
+	told   []Check // the questions of admission that it fails on, once logged
 
 	run      int // number of the latest run, 0 if there was none
 	attempt  int // restarts in a row
@@ -47,7 +47,7 @@ func (s *Supervisor) change(e *experiment, c Change, facts ...slog.Attr) {
 	if !c.From.Allows(c.To) {
 		s.Log.Error("phase change is not in the table", "experiment", c.Experiment, "from", c.From, "to", c.To)
 	}
-	e.phase, e.since, e.reason, e.check, e.scarceSince = c.To, c.At, c.Reason, CheckNone, time.Time{}
+	e.phase, e.since, e.reason, e.told, e.scarceSince = c.To, c.At, c.Reason, nil, time.Time{}
 	if c.To != Backoff {
 		e.due = time.Time{}
 	}

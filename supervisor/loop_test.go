@@ -47,29 +47,6 @@ func TestLoopGoesOnWhileSystemdHangs(t *testing.T) {
 	})
 }
 
-// While the connection is gone nothing starts; what ended meanwhile is counted
-// once when it is back.
-func TestReconnection(t *testing.T) {
-	onFake(t, func(st stage, fake *transienttest.Fake) {
-		h := st.begin(head + experiment("a", "restart.max_restarts = 1", "sleep=1m", "exit=3"))
-		h.awaitPhase(supervisor.Running, time.Second, "a")
-		fake.Disconnect(errors.New("dbus went away"))
-		time.Sleep(2 * time.Minute)
-		if n := len(h.ends("a")); n != 0 {
-			st.Errorf("%d ends without a connection", n)
-		}
-		fake.Reconnect()
-		h.awaitPhase(supervisor.Failed, 5*time.Minute, "a")
-		if n, starts := len(h.ends("a")), fake.Starts("brainjar-a.service"); n != 2 || starts != 2 {
-			st.Errorf("%d ends of %d starts, want 2 of 2", n, starts)
-		}
-		if !strings.Contains(h.logged(), "systemd is out of reach") {
-			st.Errorf("the loss was not reported")
-		}
-		h.drain()
-	})
-}
-
 // A start that systemd refuses is a failed run like any other.
 func TestRefusedStart(t *testing.T) {
 	onFake(t, func(st stage, fake *transienttest.Fake) {
@@ -317,23 +294,6 @@ func TestBudgetIsTriedAgain(t *testing.T) {
 		if err := <-over; err != nil {
 			st.Error(err)
 		}
-	})
-}
-
-// A start that systemd did not answer is not the experiment's failure.
-func TestLostStartIsNotCounted(t *testing.T) {
-	onFake(t, func(st stage, fake *transienttest.Fake) {
-		fake.FailStart("brainjar-a.service", fmt.Errorf("gone: %w", transient.ErrUncertain))
-		h := st.begin(head + experiment("a", "", "sleep=1h"))
-		h.await("a waits", time.Minute, func() bool {
-			return strings.Contains(h.logged(), "systemd did not start it")
-		})
-		if n, s := len(h.ends("a")), h.status("a"); n != 0 || s.Attempt != 0 {
-			st.Errorf("%d ends, attempt %d", n, s.Attempt)
-		}
-		fake.FailStart("brainjar-a.service", nil)
-		h.awaitPhase(supervisor.Running, time.Minute, "a")
-		h.drain()
 	})
 }
 

@@ -261,8 +261,9 @@ func heat(st stage) {
 }
 
 func freeze(st stage) {
-	h := st.begin(head + experiment("a", "", "sleep=1h"))
+	h := st.begin(head + experiment("a", "checkpoint_signal = \"SIGUSR1\"", "on=USR1:exit=7", "sleep=1h"))
 	h.awaitPhase(supervisor.Running, 10*time.Second, "a")
+	st.settle()
 	if err := h.Freeze(context.Background(), "brainjar-a.service"); err != nil {
 		st.Fatal(err)
 	}
@@ -271,8 +272,15 @@ func freeze(st stage) {
 		st.Fatal(err)
 	}
 	h.awaitPhase(supervisor.Running, 10*time.Second, "a")
+	if err := h.Freeze(context.Background(), "brainjar-a.service"); err != nil {
+		st.Fatal(err)
+	}
+	h.awaitPhase(supervisor.Frozen, 10*time.Second, "a")
 	if took := h.drain(); took > 3*time.Second {
 		st.Errorf("took %v", took)
+	}
+	if end := h.ends("a"); len(end) != 1 || end[0].ExitCode != 7 {
+		st.Errorf("a frozen experiment was not thawed to save its work: %+v", end)
 	}
 }
 

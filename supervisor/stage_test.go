@@ -24,10 +24,9 @@ import (
 type systemd interface {
 	supervisor.Units
 	supervisor.House
+	supervisor.Freezer
 	Events() <-chan transient.Event
 	Run(ctx context.Context) error
-	Freeze(ctx context.Context, unit string) error
-	Thaw(ctx context.Context, unit string) error
 }
 
 // stage is where a scenario is played. Every scenario runs on the fake, in
@@ -76,7 +75,7 @@ func (st stage) begin(text string) *house {
 	st.Helper()
 	h := &house{stage: st, systemd: st.open(), readings: make(chan sensors.Reading), over: make(chan struct{})}
 	h.Supervisor = supervisor.New(supervisor.Supervisor{
-		Config: st.parse(text), Units: h.systemd, House: h.systemd, Events: h.systemd.Events(),
+		Config: st.parse(text), Units: h.systemd, House: h.systemd, Freezer: h.systemd, Events: h.systemd.Events(),
 		Readings: h.readings, MemTotal: 64 * quantity.GiB,
 		Log: slog.New(slog.NewTextHandler(h, nil)),
 		Observe: func(c supervisor.Change) {

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"brainjar/sensors"
@@ -48,13 +49,14 @@ func (s *Supervisor) admit(now time.Time, next *time.Time) {
 	}
 }
 
-// wait notes why an experiment may not start. It is logged once for each
-// question it fails on, not each time that a number in the words changes.
+// wait notes why an experiment may not start. Each question that it fails on is
+// logged once, not each time that a number in the words changes.
 func (s *Supervisor) wait(e *experiment, v Verdict, now time.Time) {
-	if v.Check != e.check {
+	if !slices.Contains(e.told, v.Check) {
+		e.told = append(e.told, v.Check)
 		s.Log.Info("waiting", "experiment", e.cfg.ID, "for", v.Check, "reason", v.Reason)
 	}
-	e.check, e.reason = v.Check, v.Reason
+	e.reason = v.Reason
 	switch {
 	case !v.Scarce() && v.Check != CheckPlace:
 		e.scarceSince = time.Time{}

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"syscall"
 	"time"
 
@@ -31,6 +32,7 @@ type stop struct {
 	cause Cause
 	step  stopStep
 	late  bool // its stop_timeout has passed
+	again bool // the order of this step failed and is to be given again
 }
 
 // end begins to end the run of an experiment that has one.
@@ -38,12 +40,28 @@ func (s *Supervisor) end(e *experiment, cause Cause, reason string) {
 	if e.phase == Stopping || !e.phase.Active() {
 		return
 	}
-	running := e.phase == Running || e.phase == Frozen
+	before := e.phase
 	s.move(e, Stopping, reason)
 	e.stop = stop{cause: cause}
-	if running {
+	switch before {
+	case Running:
 		s.checkpoint(e, time.Now())
+	case Frozen:
+		s.thaw(e)
 	}
+}
+
+// thaw lets a program run again that is to be told to save its work.
+func (s *Supervisor) thaw(e *experiment) {
+	unit, run := e.unit.Name, e.run
+	s.do(func(ctx context.Context) error { return s.Freezer.Thaw(ctx, unit) }, func(err error) {
+		if err != nil && s.ctx.Err() == nil {
+			s.Log.Warn("order failed", "experiment", e.cfg.ID, "order", "thaw", "err", err)
+		}
+		if e.run == run && e.phase == Stopping && e.stop.step == stopAwaitUnit {
+			s.checkpoint(e, time.Now())
+		}
+	})
 }
 
 // checkpoint tells a program to save its work, if it asked to be told.
@@ -74,6 +92,16 @@ func (s *Supervisor) terminate(e *experiment, now time.Time) {
 
 // advanceStop is called when the time of the present step has passed.
 func (s *Supervisor) advanceStop(e *experiment, now time.Time) {
+	again := e.stop.again
+	e.stop.again = false
+	switch {
+	case again && e.stop.step == stopCheckpoint:
+		s.checkpoint(e, now)
+		return
+	case again && e.stop.step == stopTerminate:
+		s.terminate(e, now)
+		return
+	}
 	switch e.stop.step {
 	case stopCheckpoint:
 		s.Log.Warn("checkpoint timed out", "experiment", e.cfg.ID, "timeout", e.cfg.CheckpointTimeout)
@@ -98,13 +126,23 @@ func (s *Supervisor) kill(e *experiment, whom transient.Whom, sig syscall.Signal
 	s.do(func(ctx context.Context) error { return s.Units.Kill(ctx, unit, whom, sig) }, s.complain(e, "signal"))
 }
 
-// complain logs the failure of a call. What was to be done is done again when
-// its time is up, or has become needless because the unit ended meanwhile.
+// orderRetry is the wait before an order that failed is given again.
+const orderRetry = time.Second
+
+// complain logs the failure of an order and lets it be given again: while the
+// connection to systemd is being made anew, no program may be killed that was
+// never asked to end. An order fails harmlessly if the unit has just ended.
 func (s *Supervisor) complain(e *experiment, order string) func(error) {
-	run := e.run
+	run, step := e.run, e.stop.step
 	return func(err error) {
-		if err != nil && s.ctx.Err() == nil && e.run == run && e.phase.Active() {
-			s.Log.Warn("order failed", "experiment", e.cfg.ID, "order", order, "err", err)
+		if err == nil || s.ctx.Err() != nil || e.run != run || e.phase != Stopping || e.stop.step != step {
+			return
 		}
+		if errors.Is(err, transient.ErrNoUnit) {
+			return // its end is on the way
+		}
+		s.Log.Warn("order failed", "experiment", e.cfg.ID, "order", order, "err", err)
+		e.stop.again = true
+		e.due = time.Now().Add(orderRetry)
 	}
 }

@@ -54,12 +54,19 @@ type House interface {
 	Usage(unit string) (transient.Usage, error)
 }
 
+// Freezer takes the CPU from units and gives it back.
+type Freezer interface {
+	Freeze(ctx context.Context, unit string) error
+	Thaw(ctx context.Context, unit string) error
+}
+
 // Supervisor runs the experiments of a configuration. Its fields are what it
 // depends on; they must not change once Run was called.
 type Supervisor struct {
 	Config   *config.Config
 	Units    Units
 	House    House
+	Freezer  Freezer
 	Events   <-chan transient.Event
 	Readings <-chan sensors.Reading // nil: no sensors
 	MemTotal quantity.Bytes         // of the machine; for the default budget
@@ -96,6 +103,10 @@ type state struct {
 	synced bool // all units that exist are known
 	ready  bool // READY=1 was sent
 
+	// away holds the latest run of each experiment that ended while brainjar
+	// was away, until all is known that happened meanwhile.
+	away map[*experiment]transient.Ended
+
 	sliced     bool      // it is known whether the budget is on the slice
 	sliceErr   string    // why it is not, "" if it is
 	sliceAgain time.Time // when to try again
@@ -130,6 +141,7 @@ func New(s Supervisor) *Supervisor {
 		s.Random = rand.Float64
 	}
 	s.byID, s.warned = map[string]*experiment{}, map[string]bool{}
+	s.away = map[*experiment]transient.Ended{}
 	s.budget = s.Config.Budget(s.MemTotal)
 	t := s.Config.Thermal
 	s.governor = Governor{Throttle: t.Throttle, Resume: t.Resume, Critical: t.Critical}

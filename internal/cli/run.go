@@ -83,6 +83,10 @@ func (b *brainjar) run(path string) error {
 		return err
 	}
 	defer unlock()
+	host, err := b.probe()
+	if err != nil {
+		return err
+	}
 	program, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("cannot find brainjar's own binary, which records how runs end: %w", err)
@@ -96,11 +100,24 @@ func (b *brainjar) run(path string) error {
 	sampler := &sensors.Sampler{FS: sensors.FS(b.sysroot), Interval: cfg.Thermal.Interval, Disk: "/", Log: b.log}
 	readings := make(chan sensors.Reading)
 	s := supervisor.New(supervisor.Supervisor{
-		Config: cfg, Units: manager, House: manager, Events: manager.Events(), Readings: readings,
+		Config: cfg, Units: manager, House: manager, Freezer: manager, Events: manager.Events(), Readings: readings,
 		MemTotal: memTotal, Log: b.log, UserManager: b.user,
 		Notify: notifier(), Watchdog: watchdogInterval(),
 	})
+	b.log.Info("brainjar runs", "version", Version, "config", path, "experiments", len(cfg.Experiments),
+		"at_once", cfg.Supervisor.MaxConcurrent, "memory_budget", cfg.Budget(memTotal), "host", host)
 	return b.supervise(s, manager, sampler, readings)
+}
+
+// probe makes sure that there is a service manager before anything begins.
+func (b *brainjar) probe() (transient.Host, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), probeLimit)
+	defer cancel()
+	host, err := transient.Probe(ctx, b.user)
+	if err != nil {
+		return host, &failure{err, ExitUnreachable, "brainjar runs experiments as units of systemd, which must be running here"}
+	}
+	return host, nil
 }
 
 // supervise runs everything until the supervisor has ended, then ends the rest.
@@ -109,9 +126,10 @@ func (b *brainjar) supervise(s *supervisor.Supervisor, manager *transient.Manage
 	var background sync.WaitGroup
 	defer background.Wait()
 	defer cancel()
+	gone := make(chan error, 1)
 	background.Go(func() {
 		if err := manager.Run(ctx); err != nil && ctx.Err() == nil {
-			b.log.Error("cannot go on without systemd", "err", err)
+			gone <- &failure{err, ExitUnreachable, "experiments that ran run on"}
 			s.Leave()
 		}
 	})
@@ -124,7 +142,13 @@ func (b *brainjar) supervise(s *supervisor.Supervisor, manager *transient.Manage
 		})
 	})
 	background.Go(func() { b.obey(ctx, s) })
-	return s.Run(ctx)
+	err := s.Run(ctx)
+	select {
+	case lost := <-gone:
+		return lost
+	default:
+		return err
+	}
 }
 
 // obey turns signals into orders.

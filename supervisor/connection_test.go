@@ -1,0 +1,95 @@
+package supervisor_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"brainjar/supervisor"
+	"brainjar/transient"
+	"brainjar/transient/transienttest"
+)
+
+// While the connection is gone nothing starts; what ended meanwhile is counted
+// once when it is back.
+func TestReconnection(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		h := st.begin(head + experiment("a", "restart.max_restarts = 1", "sleep=1m", "exit=3"))
+		h.awaitPhase(supervisor.Running, time.Second, "a")
+		fake.Disconnect(errors.New("dbus went away"))
+		time.Sleep(2 * time.Minute)
+		if n := len(h.ends("a")); n != 0 {
+			st.Errorf("%d ends without a connection", n)
+		}
+		fake.Reconnect()
+		h.awaitPhase(supervisor.Failed, 5*time.Minute, "a")
+		if n, starts := len(h.ends("a")), fake.Starts("brainjar-a.service"); n != 2 || starts != 2 {
+			st.Errorf("%d ends of %d starts, want 2 of 2", n, starts)
+		}
+		if !strings.Contains(h.logged(), "systemd is out of reach") {
+			st.Errorf("the loss was not reported")
+		}
+		h.drain()
+	})
+}
+
+// A stop that could not be ordered is ordered again: nothing is killed that was
+// never asked to end.
+func TestStopIsOrderedAgain(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		text := strings.Replace(head, `stop_timeout = "1s"`, `stop_timeout = "20s"`, 1)
+		h := st.begin(text + experiment("a", "", "on=TERM:exit=7", "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Second, "a")
+		fake.Disconnect(errors.New("daemon-reexec"))
+		time.AfterFunc(3*time.Second, fake.Reconnect)
+		if took := h.drain(); took > 6*time.Second {
+			st.Errorf("took %v", took)
+		}
+		if end := h.ends("a"); len(end) != 1 || end[0].ExitCode != 7 {
+			st.Errorf("ended with %+v", end)
+		}
+	})
+}
+
+// Of several runs that ended while brainjar was away, the latest counts.
+func TestLatestRunCounts(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		now := time.Now()
+		for _, run := range []int{4, 6, 5} {
+			fake.PlantEnded(transient.Unit{Experiment: "a", Run: run, Attempt: run - 4},
+				transient.Outcome{Result: transient.ExitCode, ExitCode: 3, Started: now, Ended: now.Add(time.Duration(run))})
+		}
+		h := st.begin(head + experiment("a", "restart.delay = \"1m\"", "sleep=1h"))
+		h.awaitPhase(supervisor.Backoff, time.Second, "a")
+		if s := h.status("a"); s.Run != 6 || s.Attempt != 3 || len(h.ends("a")) != 1 {
+			st.Errorf("%+v after %d ends", s, len(h.ends("a")))
+		}
+		h.awaitPhase(supervisor.Running, 10*time.Minute, "a")
+		if s := h.status("a"); s.Run != 7 {
+			st.Errorf("run %d, want 7", s.Run)
+		}
+		if n := fake.Records(); n != 0 {
+			st.Errorf("%d records were not forgotten", n)
+		}
+		h.drain()
+	})
+}
+
+// A start that systemd did not answer is not the experiment's failure.
+func TestLostStartIsNotCounted(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		fake.FailStart("brainjar-a.service", fmt.Errorf("gone: %w", transient.ErrUncertain))
+		h := st.begin(head + experiment("a", "", "sleep=1h"))
+		h.await("a waits", time.Minute, func() bool {
+			return strings.Contains(h.logged(), "systemd did not start it")
+		})
+		if n, s := len(h.ends("a")), h.status("a"); n != 0 || s.Attempt != 0 {
+			st.Errorf("%d ends, attempt %d", n, s.Attempt)
+		}
+		fake.FailStart("brainjar-a.service", nil)
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		h.drain()
+	})
+}
