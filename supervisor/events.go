@@ -67,20 +67,48 @@ func (s *Supervisor) sync() {
 const sliceRetry = 10 * time.Second
 
 // setBudget puts the memory budget on the slice, as the hard wall behind
-// admission.
+// admission. Where no memory limit can be enforced at all, admission counts it
+// alone, and each experiment's own limit decides whether that may start.
 func (s *Supervisor) setBudget() {
 	s.sliced = false
+	var unenforced string
 	s.do(func(ctx context.Context) error {
-		_, err := s.House.SetSlice(ctx, transient.Limits{MemoryMax: s.budget})
+		host, err := s.House.Host(ctx)
+		if err != nil {
+			return err
+		}
+		if unenforced = host.Unenforced("memory_max"); unenforced != "" {
+			return nil
+		}
+		_, err = s.House.SetSlice(ctx, transient.Limits{MemoryMax: s.budget})
 		return err
 	}, func(err error) {
-		s.sliced, s.sliceErr = true, ""
-		if err != nil && s.ctx.Err() == nil {
+		s.sliced = true
+		if s.ctx.Err() != nil {
+			return
+		}
+		before := s.sliceErr
+		s.sliceErr = ""
+		if err != nil {
 			s.sliceAgain = time.Now().Add(sliceRetry)
 			s.sliceErr = fmt.Sprintf("cannot set the memory budget on %s: %v", transient.Slice, err)
-			s.Log.Error("nothing can start without the memory budget", "unit", transient.Slice, "err", err)
+			if s.sliceErr != before {
+				s.Log.Error("nothing can start without the memory budget", "unit", transient.Slice, "err", err)
+			}
+		}
+		if unenforced != "" {
+			s.warnOnce("memory_budget is counted, but no wall: "+unenforced)
 		}
 	})
+}
+
+// warnOnce tells what this machine cannot enforce: that is about the machine,
+// not about the experiment that showed it first.
+func (s *Supervisor) warnOnce(warning string) {
+	if !s.warned[warning] {
+		s.warned[warning] = true
+		s.Log.Warn("not enforced here", "reason", warning)
+	}
 }
 
 // started takes a unit that runs: the one that was asked for, one that ran
@@ -97,10 +125,7 @@ func (s *Supervisor) started(ev transient.Started) {
 	expected := (e.phase == Starting || e.phase == Stopping) && ev.Unit.Run == e.run
 	e.unit, e.uses = ev.Unit, 0
 	for _, w := range ev.Warnings {
-		if !s.warned[w] {
-			s.warned[w] = true // about the machine, not about this experiment
-			s.Log.Warn("not enforced here", "experiment", e.cfg.ID, "reason", w)
-		}
+		s.warnOnce(w)
 	}
 	switch {
 	case e.phase == Stopping:

@@ -47,6 +47,8 @@ type Units interface {
 type House interface {
 	// SetSlice sets limits on the slice of all experiments.
 	SetSlice(ctx context.Context, limits transient.Limits) (transient.Limits, error)
+	// Host says what the service manager and the kernel can enforce.
+	Host(ctx context.Context) (transient.Host, error)
 	// OwnJob returns the type of the job on brainjar's own unit: "stop",
 	// "restart", or "" if there is none.
 	OwnJob(ctx context.Context) (string, error)
