@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -47,6 +48,7 @@ func (s *Supervisor) byUnit(unit string) *experiment {
 func (s *Supervisor) sync() {
 	s.synced = true
 	s.setBudget()
+	s.stopOrphans()
 	if s.ready {
 		return
 	}
@@ -116,7 +118,11 @@ func (s *Supervisor) warnOnce(warning string) {
 func (s *Supervisor) started(ev transient.Started) {
 	e := s.byID[ev.Unit.Experiment]
 	if e == nil {
-		s.stopOrphan(ev.Unit)
+		s.Log.Warn("stopping a unit that no experiment of the configuration owns", "unit", ev.Unit.Name, "experiment", ev.Unit.Experiment)
+		s.orphans[ev.Unit.Name] = ev.Unit
+		if s.synced {
+			s.stopOrphans()
+		}
 		return
 	}
 	if e.phase.Active() && e.unit.Invocation == ev.Unit.Invocation {
@@ -160,15 +166,15 @@ func limitAttrs(ev transient.Started) []slog.Attr {
 	return attrs
 }
 
-// stopOrphan ends a unit of brainjar's whose experiment is not configured any
-// more.
-func (s *Supervisor) stopOrphan(u transient.Unit) {
-	s.Log.Warn("stopping a unit that no experiment of the configuration owns", "unit", u.Name, "experiment", u.Experiment)
-	s.do(func(ctx context.Context) error { return s.Units.Stop(ctx, u.Name) }, func(err error) {
-		if err != nil && s.ctx.Err() == nil {
-			s.Log.Error("cannot stop", "unit", u.Name, "err", err)
-		}
-	})
+// stopOrphans ends the units whose experiment is not configured any more.
+func (s *Supervisor) stopOrphans() {
+	for _, u := range s.orphans {
+		s.do(func(ctx context.Context) error { return s.Units.Stop(ctx, u.Name) }, func(err error) {
+			if err != nil && s.ctx.Err() == nil && !errors.Is(err, transient.ErrNoUnit) {
+				s.Log.Error("cannot stop", "unit", u.Name, "err", err) // again after the next connection
+			}
+		})
+	}
 }
 
 // frozen takes a freeze or a thaw, whoever asked for it.
@@ -190,6 +196,7 @@ func (s *Supervisor) noteEnd(ev transient.Ended) {
 	switch {
 	case e == nil:
 		s.Log.Info("run of an experiment that is not configured ended", "experiment", ev.Unit.Experiment, "unit", ev.Unit.Name, "result", ev.Outcome.Result)
+		delete(s.orphans, ev.Unit.Name)
 		s.forget(ev.Unit)
 	case !s.ready && e.phase == Idle:
 		if other, ok := s.away[e]; ok {

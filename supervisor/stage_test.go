@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -104,9 +105,17 @@ func (st stage) begin(text string) *house {
 		<-h.over
 		if st.Failed() {
 			st.Logf("log:\n%s", h.logged())
+			st.clear()
 		}
 	})
 	return h
+}
+
+// clear ends what a failed scenario left, so that the next begins with nothing.
+func (st stage) clear() {
+	if st.real {
+		_ = exec.Command("systemctl", "stop", transient.Slice).Run()
+	}
 }
 
 // Write takes a line of the log.

@@ -108,6 +108,8 @@ type state struct {
 	// away holds the latest run of each experiment that ended while brainjar
 	// was away, until all is known that happened meanwhile.
 	away map[*experiment]transient.Ended
+	// orphans are units, by name, that no experiment owns and that must end.
+	orphans map[string]transient.Unit
 
 	sliced     bool      // it is known whether the budget is on the slice
 	sliceErr   string    // why it is not, "" if it is
@@ -143,7 +145,7 @@ func New(s Supervisor) *Supervisor {
 		s.Random = rand.Float64
 	}
 	s.byID, s.warned = map[string]*experiment{}, map[string]bool{}
-	s.away = map[*experiment]transient.Ended{}
+	s.away, s.orphans = map[*experiment]transient.Ended{}, map[string]transient.Unit{}
 	s.budget = s.Config.Budget(s.MemTotal)
 	t := s.Config.Thermal
 	s.governor = Governor{Throttle: t.Throttle, Resume: t.Resume, Critical: t.Critical}
