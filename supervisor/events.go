@@ -99,7 +99,7 @@ func (s *Supervisor) setBudget() {
 			}
 		}
 		if unenforced != "" {
-			s.warnOnce("memory_budget is counted, but no wall: "+unenforced)
+			s.warnOnce("memory_budget is counted, but no wall: " + unenforced)
 		}
 	})
 }
