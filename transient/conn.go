@@ -121,23 +121,24 @@ func (w *limitedWriter) Write(b []byte) (int, error) {
 
 func (c *conn) close() { c.bus.Close() }
 
-// call calls a method and stores what it returns. After a time-out, which
-// means that systemd hangs, the connection is closed: whoever keeps it makes a
-// new one and finds out what became of everything.
+// call calls a method and stores what it returns. Every error that is not
+// systemd's own answer is ErrUncertain. After a time-out, which means that
+// systemd hangs, the connection is closed: whoever keeps it makes a new one and
+// finds out what became of everything.
 func (c *conn) call(ctx context.Context, path dbus.ObjectPath, method string, args []any, results ...any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.limit, errNoAnswer)
 	defer cancel()
 	short := method[strings.LastIndexByte(method, '.')+1:]
 	call := c.bus.Object(busName, path).CallWithContext(ctx, method, 0, args...)
-	if call.Err != nil {
-		if context.Cause(ctx) == errNoAnswer {
-			c.close()
-			return fmt.Errorf("%s: %w", short, errors.Join(ErrUncertain, context.DeadlineExceeded))
-		}
-		if !c.bus.Connected() && !isBusError(call.Err) {
-			return fmt.Errorf("%s: %w: %w", short, ErrUncertain, call.Err)
-		}
+	switch {
+	case call.Err == nil:
+	case isBusError(call.Err):
 		return fmt.Errorf("%s: %w", short, call.Err)
+	case context.Cause(ctx) == errNoAnswer:
+		c.close()
+		return fmt.Errorf("%s: %w: %w", short, ErrUncertain, context.DeadlineExceeded)
+	default: // the connection was lost, or the caller did not want to wait
+		return fmt.Errorf("%s: %w: %w", short, ErrUncertain, call.Err)
 	}
 	if len(results) == 0 {
 		return nil

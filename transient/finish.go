@@ -12,7 +12,10 @@ import (
 
 // ending gathers what is known of the end of the newest invocation.
 func (t *tracked) ending(f *facts, r *record) ending {
-	return ending{facts: f, record: r, asked: t.asked, refusal: t.refusal, peak: t.peak, cpu: t.cpu}
+	return ending{
+		facts: f, record: r, asked: t.asked, refusal: t.refusal,
+		peak: t.peak, cpu: t.cpu, scope: t.unit.Kind == Scope,
+	}
 }
 
 // finish says how the newest invocation of a unit ended: by what systemd said,

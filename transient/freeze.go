@@ -31,7 +31,11 @@ func (m *Manager) freeze(ctx context.Context, unit string) error {
 		return err
 	}
 	if m.hasFreezer() {
-		return c.manager(ctx, "FreezeUnit", []any{unit})
+		err := c.manager(ctx, "FreezeUnit", []any{unit})
+		if err == nil {
+			m.setFrozen(unit, true)
+		}
+		return err
 	}
 	g := m.group(unit)
 	for range freezeRounds {
@@ -65,10 +69,11 @@ func (m *Manager) Thaw(ctx context.Context, unit string) error {
 }
 
 func (m *Manager) thaw(ctx context.Context, c *conn, unit string) error {
+	method, args := "KillUnit", []any{unit, string(All), int32(syscall.SIGCONT)}
 	if m.hasFreezer() {
-		return c.manager(ctx, "ThawUnit", []any{unit})
+		method, args = "ThawUnit", []any{unit}
 	}
-	err := c.manager(ctx, "KillUnit", []any{unit, string(All), int32(syscall.SIGCONT)})
+	err := c.manager(ctx, method, args)
 	if err == nil {
 		m.setFrozen(unit, false)
 	}
@@ -77,21 +82,27 @@ func (m *Manager) thaw(ctx context.Context, c *conn, unit string) error {
 
 // thawIfFrozen thaws a unit that must hear what comes next.
 func (m *Manager) thawIfFrozen(ctx context.Context, c *conn, unit string) error {
-	if !m.frozen(unit) {
-		return nil
+	if frozen, err := m.frozen(ctx, c, unit); err != nil || !frozen {
+		return err
 	}
 	return m.thaw(ctx, c, unit)
 }
 
-func (m *Manager) frozen(unit string) bool {
+// frozen asks systemd where it knows: a person may have frozen the unit, of
+// which there is no signal.
+func (m *Manager) frozen(ctx context.Context, c *conn, unit string) (bool, error) {
+	if m.hasFreezer() {
+		var state string
+		err := c.get(ctx, unitPath(unit), unitIface, "FreezerState", &state)
+		return state == "frozen" || state == "freezing", err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t := m.units[unitPath(unit)]
-	return t != nil && !t.ended && (t.unit.Frozen || t.state.frozen)
+	return t != nil && !t.ended && t.unit.Frozen, nil
 }
 
-// setFrozen notes and reports what systemd itself does not know: that the
-// processes of a unit were stopped by signals.
+// setFrozen notes and reports what this Manager did: systemd sends no signal.
 func (m *Manager) setFrozen(unit string, frozen bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

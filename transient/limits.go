@@ -152,9 +152,13 @@ func parseCPUs(s string) ([]int, error) {
 }
 
 // unmet names the limits that were asked for and do not hold, and says how it
-// is instead: one by one those that somebody wrote, and those that are implied.
-func unmet(asked, effective Limits) (written, implied []string) {
+// is instead: those that somebody wrote, and those that are implied. What the
+// host cannot enforce is left out: that was said before the unit was started.
+func unmet(asked, effective Limits, host Host) (written, implied []string) {
 	add := func(name string, want, got any) {
+		if host.Unenforced(name) != "" {
+			return
+		}
 		text := fmt.Sprintf("%s is %v, not %v", name, got, want)
 		if slices.Contains(asked.Implied, name) {
 			implied = append(implied, text)

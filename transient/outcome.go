@@ -34,13 +34,13 @@ type facts struct {
 // ending is all that is known of the end of an invocation. What is missing is
 // nil or zero.
 type ending struct {
-	facts     *facts
-	record    *record
-	asked     bool           // this Manager was asked to stop it
-	refusal   string         // why this Manager stopped it right after its start
-	peak      quantity.Bytes // highest use that this Manager read
-	cpu       time.Duration  // last that this Manager read
-	oomKilled bool
+	facts   *facts
+	record  *record
+	asked   bool           // this Manager was asked to stop it
+	refusal string         // why this Manager stopped it right after its start
+	peak    quantity.Bytes // highest use that this Manager read
+	cpu     time.Duration  // last that this Manager read
+	scope   bool           // the exit status of a scope's process may be unknown
 }
 
 // classify says how an invocation ended. doubt is true where only the journal
@@ -99,6 +99,8 @@ func result(e ending, f *facts, o Outcome) (r Result, detail string) {
 		return Watchdog, ""
 	case o.StopRequested:
 		return Stopped, ""
+	case f.code == 0 && e.scope:
+		return Lost, "it was not brainjar's child, so its exit status is unknown"
 	case f.code == 0:
 		return StartFailed, "systemd could not start it: " + f.result
 	case o.Signal != 0:

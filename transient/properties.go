@@ -21,11 +21,25 @@ const oomScoreAdjust = 500
 // infinity is how systemd writes "no limit" in a property of type t.
 const infinity = uint64(math.MaxUint64)
 
-// execCommand is one element of ExecStartEx and its like, signature (sasas).
+// execCommand is one element of ExecStart and its like, signature (sasb). Their
+// successors, ExecStartEx and its like, could forbid the expansion of $ and
+// name single privileges, but systemd (seen with 252) writes those to the
+// unit's file under a name that it cannot read: after a daemon-reload the unit
+// has lost its commands, and the recorder with them.
 type execCommand struct {
-	Path  string
-	Args  []string // from Args[0] on
-	Flags []string
+	Path          string
+	Args          []string // from Args[0] on
+	IgnoreFailure bool
+}
+
+// command makes an execCommand whose arguments arrive as they are: systemd
+// makes one $ of two.
+func command(args []string, ignoreFailure bool) []execCommand {
+	escaped := make([]string, len(args))
+	for i, arg := range args {
+		escaped[i] = strings.ReplaceAll(arg, "$", "$$")
+	}
+	return []execCommand{{args[0], escaped, ignoreFailure}}
 }
 
 // environmentFile is one element of EnvironmentFiles, signature (sb).
@@ -102,15 +116,13 @@ func properties(spec Spec, host Host, recorder []string) ([]sddbus.Property, []s
 
 // addExec adds what is run, and when and how it is ended.
 func addExec(props *propertyList, spec Spec, host Host, recorder []string) {
-	const noExpand = "no-env-expand" // $ in an argument is a dollar sign
 	props.add("Type", string(cmp.Or(spec.Ready, ReadyExec)))
-	props.add("ExecStartEx", []execCommand{{spec.Command[0], spec.Command, []string{noExpand}}})
+	props.add("ExecStart", command(spec.Command, false))
 	if len(recorder) > 0 {
-		flags := []string{"ignore-failure", noExpand}
-		if !host.User {
-			flags = append(flags, "privileged")
-		}
-		props.add("ExecStopPostEx", []execCommand{{recorder[0], recorder, flags}})
+		props.add("ExecStopPost", command(recorder, true))
+		// User and sandbox are the program's alone: the recorder has the
+		// rights of the service manager.
+		props.add("PermissionsStartOnly", true)
 	}
 	// brainjar restarts, so that each restart is admitted, counted and delayed.
 	props.add("Restart", "no")

@@ -20,6 +20,13 @@ const (
 	minTasksMax  = 16
 )
 
+// defaultWeight is the kernel's, for CPU and for IO. Taken away, a weight
+// becomes this, for on control groups v2 it keeps the controller in use: a
+// quota that was the last use of the cpu controller would stay in force, since
+// systemd does not write to controllers that a unit has ceased to need
+// (measured with 252: cpu.max kept its value).
+const defaultWeight = uint64(100)
+
 // limit is one limit of a unit as the configuration and as systemd call it.
 type limit struct {
 	name     string // in the configuration
@@ -35,6 +42,9 @@ func limitList(l Limits) []limit {
 	number := func(name, property string, value uint64) limit {
 		return limit{name, property, value > 0, value, infinity}
 	}
+	weight := func(name, property string, value uint64) limit {
+		return limit{name, property, value > 0, value, defaultWeight}
+	}
 	swap := limit{limitMemorySwapMax, "MemorySwapMax", l.MemorySwapMax != nil, infinity, infinity}
 	if l.MemorySwapMax != nil {
 		swap.value = uint64(*l.MemorySwapMax)
@@ -44,9 +54,9 @@ func limitList(l Limits) []limit {
 		number(limitMemoryHigh, "MemoryHigh", uint64(l.MemoryHigh)),
 		swap,
 		number(limitCPUQuota, "CPUQuotaPerSecUSec", quotaPerSecond(l.CPUQuota)),
-		number(limitCPUWeight, "CPUWeight", l.CPUWeight),
+		weight(limitCPUWeight, "CPUWeight", l.CPUWeight),
 		{limitCPUs, "AllowedCPUs", len(l.CPUs) > 0, cpuMask(l.CPUs), []byte{}},
-		number(limitIOWeight, "IOWeight", l.IOWeight),
+		weight(limitIOWeight, "IOWeight", l.IOWeight),
 		number(limitTasksMax, "TasksMax", l.TasksMax),
 	}
 }

@@ -16,7 +16,7 @@ func TestLiveLimits(t *testing.T) {
 	}
 	want := map[string]any{
 		"MemoryMax": uint64(1 << 30), "MemoryHigh": infinity, "MemorySwapMax": infinity, "CPUQuotaPerSecUSec": infinity,
-		"CPUWeight": infinity, "AllowedCPUs": []byte{}, "IOWeight": infinity, "TasksMax": infinity,
+		"CPUWeight": uint64(100), "AllowedCPUs": []byte{}, "IOWeight": uint64(100), "TasksMax": infinity,
 	}
 	got := map[string]any{}
 	for _, p := range props {

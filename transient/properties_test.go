@@ -65,7 +65,7 @@ func TestPropertyNames(t *testing.T) {
 		accounts = "MemoryAccounting CPUAccounting TasksAccounting "
 		devices  = "DevicePolicy DeviceAllow DeviceAllow "
 		identity = "User Group SupplementaryGroups WorkingDirectory "
-		execute  = "Type ExecStartEx ExecStopPostEx Restart RemainAfterExit NotifyAccess IgnoreSIGPIPE OOMPolicy " +
+		execute  = "Type ExecStart ExecStopPost PermissionsStartOnly Restart RemainAfterExit NotifyAccess IgnoreSIGPIPE OOMPolicy " +
 			"OOMScoreAdjust TimeoutStartUSec WatchdogUSec LimitNOFILE "
 		stop    = "KillMode SendSIGKILL KillSignal TimeoutStopUSec RuntimeMaxUSec "
 		basic   = "NoNewPrivileges "
@@ -157,8 +157,9 @@ func TestPropertyValues(t *testing.T) {
 		name, signature string
 		want            any
 	}{
-		{"ExecStartEx", "a(sasas)", []execCommand{{"/usr/bin/python3", []string{"/usr/bin/python3", "-m", "$HOME"}, []string{"no-env-expand"}}}},
-		{"ExecStopPostEx", "a(sasas)", []execCommand{{recorder[0], recorder, []string{"ignore-failure", "no-env-expand", "privileged"}}}},
+		{"ExecStart", "a(sasb)", []execCommand{{"/usr/bin/python3", []string{"/usr/bin/python3", "-m", "$$HOME"}, false}}},
+		{"ExecStopPost", "a(sasb)", []execCommand{{recorder[0], recorder, true}}},
+		{"PermissionsStartOnly", "b", true},
 		{"Type", "s", "notify"},
 		{"Restart", "s", "no"},
 		{"RemainAfterExit", "b", false},
@@ -275,7 +276,7 @@ func TestPlainSpec(t *testing.T) {
 		t.Fatalf("warnings %q, error %v", warnings, err)
 	}
 	for _, name := range strings.Fields("MemoryMax MemorySwapMax DevicePolicy DeviceAllow ProtectSystem PrivateTmp CacheDirectory " +
-		"WatchdogUSec RuntimeMaxUSec TimeoutStartUSec ExecStopPostEx LimitNOFILE KillSignal LogRateLimitBurst") {
+		"WatchdogUSec RuntimeMaxUSec TimeoutStartUSec ExecStopPost PermissionsStartOnly LimitNOFILE KillSignal LogRateLimitBurst") {
 		if v := sent(props, name); v != nil {
 			t.Errorf("%s = %v", name, v)
 		}

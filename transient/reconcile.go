@@ -31,11 +31,15 @@ func (m *Manager) reconcile(ctx context.Context, c *conn, isNew bool) error {
 		return fmt.Errorf("cannot list the units: %w", err)
 	}
 	there := make(map[dbus.ObjectPath]bool, len(list))
+	jobs := make(map[dbus.ObjectPath]dbus.ObjectPath)
 	for _, u := range list {
-		if u.Load != "loaded" {
-			continue
+		if u.Active == "inactive" && u.JobID == 0 {
+			continue // a stub: systemd was asked about it, and it does not exist
 		}
 		there[u.Path] = true
+		if u.JobType == "start" {
+			jobs[u.Path] = u.JobPath
+		}
 		if m.unchanged(ctx, c, u) {
 			continue
 		}
@@ -57,6 +61,8 @@ func (m *Manager) reconcile(ctx context.Context, c *conn, isNew bool) error {
 		case t.ended && t.forgotten:
 			m.forgetLater(c, t.unit)
 		case t.ended || t.doubted != nil:
+		case t.unit.Invocation == "" && jobs[path] != "":
+			t.order.job = jobs[path] // it has begun, and signals will tell
 		case t.unit.Invocation == "" && isNew:
 			t.order.settle(fmt.Errorf("the connection was lost before systemd started it: %w", t.order.lost))
 			delete(m.units, path)
@@ -84,7 +90,7 @@ func (m *Manager) unchanged(ctx context.Context, c *conn, u listedUnit) bool {
 	err := c.get(ctx, u.Path, unitIface, "InvocationID", &id)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return err == nil && fmt.Sprintf("%x", id) == t.unit.Invocation && t.unit.Frozen == t.state.frozen
+	return err == nil && fmt.Sprintf("%x", id) == t.unit.Invocation
 }
 
 // examine reads all there is to know of a unit, and takes it for an
@@ -101,7 +107,7 @@ func (m *Manager) examine(ctx context.Context, c *conn, path dbus.ObjectPath) er
 		kind, iface = Scope, scopeIface
 	}
 	state := readUnitState(p)
-	if property[string](p, "LoadState") != "loaded" || !property[bool](p, "Transient") || state.invocation == "" {
+	if !property[bool](p, "Transient") || state.invocation == "" {
 		return nil
 	}
 	service, err := c.getAll(ctx, path, iface)

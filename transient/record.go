@@ -57,7 +57,8 @@ const (
 // with SCOPE "system" or "user". The identity comes as arguments, because an
 // EnvironmentFile of the experiment could set any variable.
 func runRecorder(args []string) int {
-	time.AfterFunc(recorderLimit, func() { os.Exit(1) })
+	limit := time.AfterFunc(recorderLimit, func() { os.Exit(1) })
+	defer limit.Stop()
 	if err := writeRecord(args, os.Getenv); err != nil {
 		fmt.Fprintln(os.Stderr, "brainjar record:", err)
 		return 1

@@ -42,9 +42,10 @@ func (m *Manager) SetLimits(ctx context.Context, unit string, l Limits) (Limits,
 		return Limits{}, named("set the limits of", unit, ErrNoUnit)
 	}
 	// From systemd 256 on, limits set on a frozen unit do not reach the kernel.
-	refreeze := host.Version >= 256 && m.frozen(unit)
-	if refreeze {
-		if err := m.Thaw(ctx, unit); err != nil {
+	refreeze := false
+	if host.Version >= 256 {
+		var err error
+		if refreeze, err = m.thawForLimits(ctx, unit); err != nil {
 			return Limits{}, err
 		}
 	}
@@ -60,12 +61,24 @@ func (m *Manager) SetLimits(ctx context.Context, unit string, l Limits) (Limits,
 	return effective, named("set the limits of", unit, err)
 }
 
+// thawForLimits thaws a unit and reports whether it was frozen.
+func (m *Manager) thawForLimits(ctx context.Context, unit string) (frozen bool, err error) {
+	c, err := m.connection()
+	if err == nil {
+		frozen, err = m.frozen(ctx, c, unit)
+	}
+	if err == nil && frozen {
+		err = m.thaw(ctx, c, unit)
+	}
+	return frozen, named("thaw", unit, err)
+}
+
 // setLimits changes the limits of a unit, and reads them back.
 func (m *Manager) setLimits(ctx context.Context, unit string, l Limits, host Host, force bool) (Limits, error) {
 	if err := m.sendLimits(ctx, unit, l, host, force); err != nil {
 		return Limits{}, err
 	}
-	return m.readBack(ctx, m.lockedGroup(unit), l, force)
+	return m.readBack(ctx, m.lockedGroup(unit), l, host, force)
 }
 
 // sendLimits gives systemd the limits of a unit or of the slice.
@@ -89,14 +102,14 @@ func (m *Manager) sendLimits(ctx context.Context, unit string, l Limits, host Ho
 
 // readBack waits until the limits that were asked for hold, and returns those
 // that do. A group that does not exist has none.
-func (m *Manager) readBack(ctx context.Context, g group, l Limits, force bool) (Limits, error) {
+func (m *Manager) readBack(ctx context.Context, g group, l Limits, host Host, force bool) (Limits, error) {
 	deadline := time.Now().Add(settleTime)
 	for {
 		effective, err := g.limits(l)
 		if err != nil {
 			return Limits{}, err
 		}
-		written, _ := unmet(l, effective)
+		written, _ := unmet(l, effective, host)
 		if len(written) == 0 || force {
 			return effective, nil
 		}
@@ -134,7 +147,7 @@ func (m *Manager) setSlice(ctx context.Context, l Limits, host Host) (Limits, er
 	if !g.populated() {
 		return Limits{}, nil // systemd tells the kernel when the first unit starts
 	}
-	return m.readBack(ctx, g, l, false)
+	return m.readBack(ctx, g, l, host, false)
 }
 
 func (m *Manager) sliceGroup() group {
@@ -153,7 +166,7 @@ func (m *Manager) ensureSlice(ctx context.Context, c *conn) error {
 	}
 	g := m.sliceGroup()
 	if effective, err := g.limits(*budget); err == nil && g.populated() {
-		if written, _ := unmet(*budget, effective); len(written) == 0 {
+		if written, _ := unmet(*budget, effective, host); len(written) == 0 {
 			return nil
 		}
 	}

@@ -39,12 +39,18 @@ type unitState struct {
 	exited     time.Time
 	created    time.Time
 	frozen     bool
+	left       uint64 // monotonic µs: when it ceased to be active
+	job        uint32 // 0: none
 }
 
 func readUnitState(p values) unitState {
 	invocation := hex.EncodeToString(property[[]byte](p, "InvocationID"))
-	if !validInvocation(invocation) {
+	if !validInvocation(invocation) || strings.Trim(invocation, "0") == "" {
 		invocation = ""
+	}
+	var job uint32
+	if fields, ok := p["Job"].Value().([]any); ok && len(fields) == 2 { // (uo)
+		job, _ = fields[0].(uint32)
 	}
 	freezer := property[string](p, "FreezerState") // systemd 246
 	return unitState{
@@ -56,6 +62,8 @@ func readUnitState(p values) unitState {
 		exited:     fromMicroseconds(property[uint64](p, "InactiveEnterTimestamp")),
 		created:    fromMicroseconds(property[uint64](p, "InactiveExitTimestamp")),
 		frozen:     freezer == "frozen" || freezer == "freezing",
+		left:       property[uint64](p, "ActiveExitTimestampMonotonic"),
+		job:        job,
 	}
 }
 

@@ -64,8 +64,10 @@ func (m *Manager) Kill(ctx context.Context, unit string, whom Whom, sig syscall.
 	if err != nil {
 		return named("kill", unit, err)
 	}
-	if whom == Main && m.killScopeMain(unit, sig, &err) {
-		return named("kill", unit, err)
+	if whom == Main {
+		if handled, err := m.killScopeMain(unit, sig); handled {
+			return named("kill", unit, err)
+		}
 	}
 	err = c.manager(ctx, "KillUnit", []any{unit, string(whom), int32(sig)})
 	if busErrorName(err) == "org.freedesktop.systemd1.NoSuchProcess" {

@@ -171,6 +171,7 @@ func (m *Manager) apply(c *conn, t *tracked, s unitState, found bool) {
 	}
 	t.unit.MainPID, t.unit.Since = t.service.mainPID, s.entered
 	if t.scope != nil {
+		t.unit.MainPID = t.scope.child.pid
 		m.applyScope(t, s)
 		return
 	}
@@ -183,29 +184,26 @@ func (m *Manager) apply(c *conn, t *tracked, s unitState, found bool) {
 	case s.running() && !t.started:
 		m.begin(c, t, found)
 	}
-	if t.started && !t.ended && s.frozen != t.unit.Frozen && m.host.Unified {
-		t.unit.Frozen = s.frozen
-		m.stream.put(Frozen{Unit: t.unit.Name, Frozen: s.frozen})
-	}
 }
 
 // begin sends Started, after the limits were read back. A unit without the
 // limits that somebody asked for is stopped instead.
 func (m *Manager) begin(c *conn, t *tracked, found bool) {
-	effective, err := m.group(t.unit.Name).limits(t.limits)
+	g := m.group(t.unit.Name)
+	effective, err := g.limits(t.limits)
 	warnings := t.notes
-	switch {
-	case err != nil:
+	if err != nil {
 		warnings = append(warnings, err.Error())
-	case !found && t.service.mainPID != 0:
-		written, implied := unmet(t.limits, effective)
-		warnings = append(warnings, implied...)
+	}
+	// The limits of a unit that has ended meanwhile are gone with its group.
+	if pids, err := g.pids(); !found && err == nil && len(pids) > 0 {
+		written, implied := unmet(t.limits, effective, m.host)
 		if len(written) > 0 && !t.force {
-			t.refusal = "stopped because a limit does not hold: " + strings.Join(written, ", ")
+			t.refusal = refusal(written)
 			m.stopRefused(c, t)
 			return
 		}
-		warnings = append(warnings, written...)
+		warnings = append(append(warnings, implied...), written...)
 	}
 	t.started = true
 	t.unit.Frozen = t.state.frozen
@@ -216,6 +214,10 @@ func (m *Manager) begin(c *conn, t *tracked, found bool) {
 	if text := t.service.text; text != "" {
 		m.stream.put(Status{Unit: t.unit.Name, Text: text})
 	}
+}
+
+func refusal(unmet []string) string {
+	return "stopped because a limit does not hold: " + strings.Join(unmet, ", ")
 }
 
 // stopRefused stops a unit that must not run as it does.

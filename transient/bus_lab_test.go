@@ -1,0 +1,223 @@
+//go:build lab
+
+package transient_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"brainjar/transient"
+)
+
+// proxy stands between a Manager and systemd, and can stop passing anything
+// on, as a systemd that hangs does.
+type proxy struct {
+	address string
+	mu      sync.Mutex
+	hung    chan struct{} // not nil: closed when it goes on
+	sockets map[net.Conn]bool
+}
+
+func newProxy(t *testing.T) *proxy {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "bus")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{address: "unix:path=" + path, sockets: make(map[net.Conn]bool)}
+	t.Cleanup(func() { p.hang(false); listener.Close(); p.cut() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			systemd, err := net.Dial("unix", "/run/systemd/private")
+			if err != nil {
+				client.Close()
+				continue
+			}
+			p.mu.Lock()
+			p.sockets[client], p.sockets[systemd] = true, true
+			p.mu.Unlock()
+			go p.pass(client, systemd)
+			go p.pass(systemd, client)
+		}
+	}()
+	return p
+}
+
+func (p *proxy) pass(from, to net.Conn) {
+	defer to.Close()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		p.mu.Lock()
+		hung := p.hung
+		p.mu.Unlock()
+		if hung != nil {
+			<-hung
+			return // what was on the way is lost
+		}
+		if _, errWrite := to.Write(buffer[:n]); err != nil || errWrite != nil {
+			return
+		}
+	}
+}
+
+func (p *proxy) hang(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if on && p.hung == nil {
+		p.hung = make(chan struct{})
+	} else if !on && p.hung != nil {
+		close(p.hung)
+		p.hung = nil
+	}
+}
+
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for s := range p.sockets {
+		s.Close()
+	}
+}
+
+// TestHang: a bus that does not answer any more is noticed in time, by a call
+// and without one, and what happened meanwhile is learnt afterwards.
+func TestHang(t *testing.T) {
+	const limit = time.Second
+	for _, call := range []bool{true, false} {
+		name := "silent"
+		if call {
+			name = "during a start"
+		}
+		t.Run(name, func(t *testing.T) {
+			p := newProxy(t)
+			b := benchOf(t, transient.Options{Address: p.address, CallTimeout: limit},
+				func(m *transient.Manager) { m.SetPing(limit) })
+			b.synced(1)
+			runs, ends := b.spec("runs", "sleep=1h"), b.spec("ends", "sleep=1s", "exit=9")
+			b.started(b.start(runs))
+			b.started(b.start(ends))
+			p.hang(true)
+			begin := time.Now()
+			started := make(chan error, 1)
+			more := b.spec("more", "exit=0")
+			if call {
+				go func() { started <- b.Start(t.Context(), more) }()
+			}
+			await(b, "Disconnected", 1, anyOf[transient.Disconnected])
+			if took := time.Since(begin); took > 3*limit {
+				t.Errorf("noticed after %v", took)
+			}
+			if err := b.Stop(t.Context(), runs.Unit()); !errors.Is(err, transient.ErrDisconnected) {
+				t.Errorf("Stop without a connection: %v", err)
+			}
+			p.hang(false)
+			b.synced(2)
+			if o := b.ended(ends.Unit()).Outcome; o.ExitCode != 9 {
+				t.Errorf("%+v", o)
+			}
+			if call {
+				// The proxy lost the order, so there is no unit, and Start says so.
+				select {
+				case err := <-started:
+					if err == nil || errors.Is(err, transient.ErrUncertain) && len(all(b, func(e transient.Ended) bool {
+						return e.Unit.Name == more.Unit()
+					})) > 0 {
+						t.Errorf("Start: %v", err)
+					}
+				case <-time.After(patience):
+					t.Fatal("Start does not return")
+				}
+			}
+			if err := b.Stop(t.Context(), runs.Unit()); err != nil {
+				t.Error(err)
+			}
+			b.ended(runs.Unit())
+			b.forget()
+		})
+	}
+}
+
+// TestAnswerLost: the order arrived, but its answer did not. Start finds out.
+func TestAnswerLost(t *testing.T) {
+	p := newProxy(t)
+	b := benchOf(t, transient.Options{Address: p.address, CallTimeout: 5 * time.Second}, nil)
+	b.synced(1)
+	for range 20 {
+		spec := b.spec("cut", "sleep=1h")
+		result := make(chan error, 1)
+		go func() { result <- b.Start(t.Context(), spec) }()
+		delay := time.Duration(b.rand.IntN(20)) * time.Millisecond
+		time.Sleep(delay) // anywhere in the start
+		p.cut()
+		err := <-result
+		running := len(systemctl(t, "list-units", "--plain", "--no-legend", spec.Unit())) > 0
+		if running != (err == nil) {
+			t.Fatalf("cut after %v: Start says %v; the unit runs: %v", delay, err, running)
+		}
+		if err != nil && !errors.Is(err, transient.ErrUncertain) && !errors.Is(err, transient.ErrDisconnected) {
+			t.Errorf("Start: %v", err)
+		}
+		eventually(t, "a connection", func() bool {
+			_, err := b.OwnJob(t.Context())
+			return err == nil
+		})
+		if running {
+			before := len(all(b, anyOf[transient.Ended]))
+			if err := b.Stop(t.Context(), spec.Unit()); err != nil {
+				t.Fatal(err)
+			}
+			await(b, "Ended", before+1, anyOf[transient.Ended])
+			b.forget()
+		}
+	}
+}
+
+// TestSilentServer: a server that takes connections and never says anything.
+func TestSilentServer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "silent")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(io.Discard, c) }()
+		}
+	}()
+	b := newBench(t, transient.Options{Address: "unix:path=" + path, CallTimeout: 500 * time.Millisecond})
+	begin := time.Now()
+	await(b, "Disconnected", 1, anyOf[transient.Disconnected])
+	if took := time.Since(begin); took > 2*time.Second {
+		t.Errorf("noticed after %v", took)
+	}
+	if err := b.Start(t.Context(), b.spec("never")); !errors.Is(err, transient.ErrDisconnected) {
+		t.Errorf("Start: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := b.Host(ctx); !errors.Is(err, transient.ErrDisconnected) {
+		t.Errorf("Host: %v", err)
+	}
+	begin = time.Now()
+	b.die()
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("Run returned after %v", took)
+	}
+}

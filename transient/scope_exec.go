@@ -1,0 +1,210 @@
+package transient
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// helperFD is the helper's end of the control socket.
+const helperFD = 3
+
+// How long the helper may take for what it is told.
+const helperLimit = 10 * time.Second
+
+// child is the helper, and later the program that it executes.
+type child struct {
+	pid     int
+	control *os.File // ours: the plan goes out, what went wrong comes back
+	pidfd   *os.File // readable when it has ended
+}
+
+// forkHelper starts the helper. It has a session of its own and no descriptor
+// of the Manager's; it ends by itself if the Manager does before it is told.
+func forkHelper() (*child, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a socket for the helper: %w", err)
+	}
+	ours, theirs := os.NewFile(uintptr(pair[0]), "control"), os.NewFile(uintptr(pair[1]), "helper")
+	defer theirs.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		ours.Close()
+		return nil, fmt.Errorf("cannot start the helper: %w", err)
+	}
+	defer null.Close()
+	pidfd := -1
+	process, err := os.StartProcess("/proc/self/exe", []string{"brainjar", scopeMode}, &os.ProcAttr{
+		Dir: "/", Env: []string{}, Files: []*os.File{null, null, null, theirs},
+		Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd},
+	})
+	if err != nil {
+		ours.Close()
+		return nil, fmt.Errorf("cannot start the helper: %w", err)
+	}
+	pid := process.Pid
+	_ = process.Release() // it is reaped by wait
+	if pidfd < 0 {        // Linux before 5.4
+		ours.Close()
+		_, _ = syscall.Wait4(pid, nil, 0, nil)
+		return nil, fmt.Errorf("cannot watch the helper: %w", ErrUnsupported)
+	}
+	_ = unix.SetNonblock(pidfd, true) // makes os.NewFile poll it
+	return &child{pid, ours, os.NewFile(uintptr(pidfd), "pidfd")}, nil
+}
+
+// execute tells the helper the plan and waits until it has executed the
+// program, which closes the socket. It returns what went wrong.
+func (c *child) execute(ctx context.Context, plan scopePlan) (problem string) {
+	stop := context.AfterFunc(ctx, func() { _ = c.control.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	_ = c.control.SetDeadline(time.Now().Add(helperLimit))
+	b, err := plan.encode()
+	if err == nil {
+		_, err = c.control.Write(b)
+	}
+	if err != nil {
+		return "cannot tell the helper what to execute: " + err.Error()
+	}
+	answer, err := io.ReadAll(io.LimitReader(c.control, 4096))
+	if err != nil {
+		return "the helper does not answer: " + err.Error()
+	}
+	return string(answer)
+}
+
+// release closes the control socket.
+func (c *child) release() { c.control.Close() }
+
+// wait waits for the end of the process and reaps it.
+func (c *child) wait(ctx context.Context) (status syscall.WaitStatus, usage syscall.Rusage, err error) {
+	defer c.pidfd.Close()
+	stop := context.AfterFunc(ctx, func() { _ = c.pidfd.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	raw, err := c.pidfd.SyscallConn()
+	if err != nil {
+		return 0, usage, err
+	}
+	var reaped int
+	var errWait error
+	err = raw.Read(func(uintptr) bool {
+		reaped, errWait = syscall.Wait4(c.pid, &status, syscall.WNOHANG, &usage)
+		return reaped != 0 || errWait != nil && !errors.Is(errWait, syscall.EINTR)
+	})
+	return status, usage, errors.Join(err, errWait)
+}
+
+// leave lets the process be: a helper that has not been told anything ends,
+// and a program goes on.
+func (c *child) leave() {
+	c.release()
+	c.pidfd.Close()
+}
+
+// abandon ends a helper that has not been told anything: it ends when the
+// socket is closed.
+func (c *child) abandon() {
+	c.release()
+	_ = syscall.Kill(c.pid, syscall.SIGKILL)
+	_, _ = syscall.Wait4(c.pid, nil, 0, nil)
+	c.pidfd.Close()
+}
+
+// runScopeExec is the hidden mode "scope-exec": it waits for a plan on its
+// control socket and becomes the program. What goes wrong it says there.
+func runScopeExec(args []string) int {
+	control := os.NewFile(helperFD, "control")
+	if control == nil || len(args) != 0 {
+		return 2
+	}
+	_ = unix.SetNonblock(helperFD, false)
+	syscall.CloseOnExec(helperFD)
+	line, err := bufio.NewReader(control).ReadBytes('\n')
+	if err != nil {
+		return 1 // the Manager has ended, or does not want it any more
+	}
+	var plan scopePlan
+	if err := json.Unmarshal(line, &plan); err != nil {
+		fmt.Fprintf(control, "cannot read the plan: %v", err)
+		return 1
+	}
+	err = plan.become()
+	fmt.Fprint(control, err)
+	return 203 // systemd's EXIT_EXEC
+}
+
+// become executes the program. It returns only if it cannot.
+func (p scopePlan) become() error {
+	// Without a journal the output is lost; to hand it to brainjar would tie
+	// the program's life to brainjar's.
+	if journal, err := journalStream(p.Identifier, p.Unit); err == nil {
+		for _, fd := range []int{1, 2} {
+			if err := unix.Dup3(journal, fd, 0); err != nil {
+				return fmt.Errorf("cannot connect it to the journal: %w", err)
+			}
+		}
+	}
+	adjust := []byte(fmt.Sprint(oomScoreAdjust))
+	if err := os.WriteFile("/proc/self/oom_score_adj", adjust, 0); err != nil {
+		return fmt.Errorf("cannot set the OOM score: %w", err)
+	}
+	if p.OpenFiles > 0 {
+		limit := syscall.Rlimit{Cur: p.OpenFiles, Max: p.OpenFiles}
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+			return fmt.Errorf("cannot set open_files to %d: %w", p.OpenFiles, err)
+		}
+	}
+	if p.Switch {
+		if err := errors.Join(syscall.Setgroups(p.Groups), syscall.Setgid(p.GID), syscall.Setuid(p.UID)); err != nil {
+			return fmt.Errorf("cannot become user %d: %w", p.UID, err)
+		}
+	}
+	if err := os.Chdir(p.Directory); err != nil {
+		return fmt.Errorf("cannot enter the working directory: %w", err)
+	}
+	if len(p.Command) == 0 {
+		return errors.New("there is no command")
+	}
+	err := syscall.Exec(p.Command[0], p.Command, p.Environment)
+	return fmt.Errorf("cannot execute %s: %w", p.Command[0], err)
+}
+
+// journalStream opens a stream of lines to the journal, as systemd does for
+// services: systemd's "Native Journal Protocol" describes its header.
+func journalStream(identifier, unit string) (fd int, err error) {
+	socket, err := net.DialTimeout("unix", "/run/systemd/journal/stdout", time.Second)
+	if err != nil {
+		return -1, err
+	}
+	defer socket.Close()
+	if os.Geteuid() != 0 {
+		unit = "" // journald takes it from root alone, and finds it by itself
+	}
+	const info = "6"
+	header := []string{identifier, unit, info, "1", "0", "0", "0"} // "1": "<N>" begins a line of level N
+	if _, err := io.WriteString(socket, strings.Join(header, "\n")+"\n"); err != nil {
+		return -1, err
+	}
+	// A copy that blocks, as programs expect.
+	f, err := socket.(*net.UnixConn).File()
+	if err != nil {
+		return -1, err
+	}
+	defer f.Close()
+	fd, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 10)
+	if err == nil {
+		err = unix.SetNonblock(fd, false)
+	}
+	return fd, err
+}
