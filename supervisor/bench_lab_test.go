@@ -86,6 +86,9 @@ func benchSupervisor(b *testing.B, program string, recorder []string) float64 {
 			first = c.At
 		}
 		if c.Ended != nil {
+			if c.Ended.Result != transient.Success {
+				b.Errorf("%s run %d: %s: %+v", c.Experiment, c.Run, c.Reason, *c.Ended)
+			}
 			if ended++; ended == benchRuns {
 				last = c.At
 				s.Drain()

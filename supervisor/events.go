@@ -22,7 +22,7 @@ func (s *Supervisor) handle(ev transient.Event) {
 	case transient.Status:
 		if e := s.byUnit(ev.Unit); e != nil && e.phase == Stopping && e.stop.step == stopCheckpoint && strings.Contains(ev.Text, checkpointDone) {
 			s.Log.Info("checkpoint saved", "experiment", e.cfg.ID, "after", round(time.Since(e.since)))
-			s.terminate(e, time.Now())
+			s.terminate(e)
 		}
 	case transient.Frozen:
 		s.frozen(ev)
@@ -136,7 +136,7 @@ func (s *Supervisor) started(ev transient.Started) {
 	switch {
 	case e.phase == Stopping:
 		if e.stop.step == stopAwaitUnit { // it was to end before it had begun
-			s.checkpoint(e, time.Now())
+			s.checkpoint(e)
 		}
 		return
 	case expected:
@@ -169,7 +169,7 @@ func limitAttrs(ev transient.Started) []slog.Attr {
 // stopOrphans ends the units whose experiment is not configured any more.
 func (s *Supervisor) stopOrphans() {
 	for _, u := range s.orphans {
-		s.do(func(ctx context.Context) error { return s.Units.Stop(ctx, u.Name) }, func(err error) {
+		s.command(func(ctx context.Context) error { return s.Units.Stop(ctx, u.Name) }, func(err error) {
 			if err != nil && s.ctx.Err() == nil && !errors.Is(err, transient.ErrNoUnit) {
 				s.Log.Error("cannot stop", "unit", u.Name, "err", err) // again after the next connection
 			}
@@ -231,7 +231,7 @@ func (s *Supervisor) take(e *experiment, ev transient.Ended) {
 
 // forget lets what is left of a run be cleared away, now that it is noted.
 func (s *Supervisor) forget(u transient.Unit) {
-	s.do(func(ctx context.Context) error { return s.Units.Forget(ctx, u) }, func(err error) {
+	s.command(func(ctx context.Context) error { return s.Units.Forget(ctx, u) }, func(err error) {
 		if err != nil && s.ctx.Err() == nil {
 			s.Log.Warn("cannot clear away an ended unit", "unit", u.Name, "err", err)
 		}

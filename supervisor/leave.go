@@ -87,7 +87,7 @@ func (s *Supervisor) hurry(now time.Time) {
 			continue
 		}
 		s.end(e, CauseLeave, "brainjar is stopping at once")
-		s.killNow(e, now)
+		s.killNow(e)
 	}
 }
 

@@ -10,11 +10,6 @@ import (
 	"brainjar/transient"
 )
 
-// startsAtOnce is how many starts systemd is asked for before it has answered
-// one: it makes units one after the other, and hundreds of questions at once
-// would look as if it hung.
-const startsAtOnce = 8
-
 // admit starts what may start, and notes for the rest why it waits.
 func (s *Supervisor) admit(now time.Time, next *time.Time) {
 	if !s.synced || !s.sliced {
@@ -37,7 +32,7 @@ func (s *Supervisor) admit(now time.Time, next *time.Time) {
 	}
 	for i, v := range Schedule(candidates, s.headroom(), now) {
 		if v.OK() {
-			if s.launching < startsAtOnce {
+			if s.launching < ordersAtOnce {
 				s.start(waiting[i])
 			}
 			continue // its turn comes with the next answer
@@ -104,7 +99,7 @@ func (s *Supervisor) start(e *experiment) {
 	run := e.run
 	order := launch{cfg: e.cfg, run: run, attempt: e.attempt, last: e.last, userManager: s.UserManager}
 	s.launching++
-	s.do(func(ctx context.Context) error {
+	s.command(func(ctx context.Context) error {
 		spec, err := order.spec()
 		if err != nil {
 			return err
@@ -129,7 +124,7 @@ func (s *Supervisor) startAnswered(e *experiment, run int, err error) {
 		return
 	}
 	if e.phase == Stopping && e.stop.step == stopAwaitUnit {
-		s.terminate(e, time.Now())
+		s.terminate(e)
 	}
 }
 

@@ -45,7 +45,7 @@ func (s *Supervisor) end(e *experiment, cause Cause, reason string) {
 	e.stop = stop{cause: cause}
 	switch before {
 	case Running:
-		s.checkpoint(e, time.Now())
+		s.checkpoint(e)
 	case Frozen:
 		s.thaw(e)
 	}
@@ -59,90 +59,83 @@ func (s *Supervisor) thaw(e *experiment) {
 			s.Log.Warn("order failed", "experiment", e.cfg.ID, "order", "thaw", "err", err)
 		}
 		if e.run == run && e.phase == Stopping && e.stop.step == stopAwaitUnit {
-			s.checkpoint(e, time.Now())
+			s.checkpoint(e)
 		}
 	})
 }
 
 // checkpoint tells a program to save its work, if it asked to be told.
-func (s *Supervisor) checkpoint(e *experiment, now time.Time) {
-	if e.cfg.CheckpointSignal == 0 {
-		s.terminate(e, now)
+func (s *Supervisor) checkpoint(e *experiment) {
+	sig := e.cfg.CheckpointSignal
+	if sig == 0 {
+		s.terminate(e)
 		return
 	}
-	e.stop.step, e.due = stopCheckpoint, now.Add(e.cfg.CheckpointTimeout)
-	s.Log.Info("checkpoint", "experiment", e.cfg.ID, "signal", signalName(e.cfg.CheckpointSignal), "timeout", e.cfg.CheckpointTimeout)
-	s.kill(e, transient.Main, e.cfg.CheckpointSignal)
+	s.Log.Info("checkpoint", "experiment", e.cfg.ID, "signal", signalName(sig), "timeout", e.cfg.CheckpointTimeout)
+	s.step(e, stopCheckpoint, e.cfg.CheckpointTimeout, s.signal(e, transient.Main, sig))
 }
 
 // terminate ends a program with its stop signal, and with SIGKILL after its
 // stop_timeout. systemd does that by itself, even if brainjar dies meanwhile;
 // but while systemd waits for brainjar's own unit to stop, experiments' units
 // are ordered behind it, and signals are the only way.
-func (s *Supervisor) terminate(e *experiment, now time.Time) {
-	e.stop.step, e.due = stopTerminate, now.Add(e.cfg.StopTimeout)
+func (s *Supervisor) terminate(e *experiment) {
 	if s.leaving.blocked {
-		s.kill(e, transient.Main, e.cfg.StopSignal)
+		s.step(e, stopTerminate, e.cfg.StopTimeout, s.signal(e, transient.Main, e.cfg.StopSignal))
 		return
 	}
-	e.due = e.due.Add(stopMargin)
 	unit := e.unit.Name
-	s.do(func(ctx context.Context) error { return s.Units.Stop(ctx, unit) }, s.complain(e, "stop"))
-}
-
-// advanceStop is called when the time of the present step has passed.
-func (s *Supervisor) advanceStop(e *experiment, now time.Time) {
-	again := e.stop.again
-	e.stop.again = false
-	switch {
-	case again && e.stop.step == stopCheckpoint:
-		s.checkpoint(e, now)
-		return
-	case again && e.stop.step == stopTerminate:
-		s.terminate(e, now)
-		return
-	}
-	switch e.stop.step {
-	case stopCheckpoint:
-		s.Log.Warn("checkpoint timed out", "experiment", e.cfg.ID, "timeout", e.cfg.CheckpointTimeout)
-		s.terminate(e, now)
-	case stopTerminate, stopKill:
-		e.stop.late = true
-		s.killNow(e, now)
-	case stopAwaitUnit:
-		e.due = time.Time{}
-	}
+	s.step(e, stopTerminate, e.cfg.StopTimeout+stopMargin, func(ctx context.Context) error { return s.Units.Stop(ctx, unit) })
 }
 
 // killNow ends every process of a unit at once, and again until it is gone.
-func (s *Supervisor) killNow(e *experiment, now time.Time) {
-	e.stop.step, e.due = stopKill, now.Add(stopMargin)
+func (s *Supervisor) killNow(e *experiment) {
 	s.Log.Warn("killing", "experiment", e.cfg.ID, "unit", e.unit.Name)
-	s.kill(e, transient.All, syscall.SIGKILL)
+	s.step(e, stopKill, stopMargin, s.signal(e, transient.All, syscall.SIGKILL))
 }
 
-func (s *Supervisor) kill(e *experiment, whom transient.Whom, sig syscall.Signal) {
+// signal is the order to send a signal to an experiment's processes.
+func (s *Supervisor) signal(e *experiment, whom transient.Whom, sig syscall.Signal) func(context.Context) error {
 	unit := e.unit.Name
-	s.do(func(ctx context.Context) error { return s.Units.Kill(ctx, unit, whom, sig) }, s.complain(e, "signal"))
+	return func(ctx context.Context) error { return s.Units.Kill(ctx, unit, whom, sig) }
+}
+
+// advanceStop is called when the time of the present step has passed.
+func (s *Supervisor) advanceStop(e *experiment) {
+	again := e.stop.again
+	e.stop.again = false
+	switch {
+	case e.stop.step == stopCheckpoint && again:
+		s.checkpoint(e)
+	case e.stop.step == stopCheckpoint:
+		s.Log.Warn("checkpoint timed out", "experiment", e.cfg.ID, "timeout", e.cfg.CheckpointTimeout)
+		s.terminate(e)
+	case e.stop.step == stopTerminate && again:
+		s.terminate(e)
+	default:
+		e.stop.late = e.stop.late || e.stop.step == stopTerminate
+		s.killNow(e)
+	}
 }
 
 // orderRetry is the wait before an order that failed is given again.
 const orderRetry = time.Second
 
-// complain logs the failure of an order and lets it be given again: while the
+// step gives the order of a step towards the end. Its time limit begins when
+// systemd has taken the order. An order that fails is given again: while the
 // connection to systemd is being made anew, no program may be killed that was
-// never asked to end. An order fails harmlessly if the unit has just ended.
-func (s *Supervisor) complain(e *experiment, order string) func(error) {
-	run, step := e.run, e.stop.step
-	return func(err error) {
-		if err == nil || s.ctx.Err() != nil || e.run != run || e.phase != Stopping || e.stop.step != step {
+// never asked to end.
+func (s *Supervisor) step(e *experiment, step stopStep, limit time.Duration, order func(context.Context) error) {
+	e.stop.step, e.due = step, time.Time{}
+	run := e.run
+	s.command(order, func(err error) {
+		if s.ctx.Err() != nil || e.run != run || e.phase != Stopping || e.stop.step != step {
 			return
 		}
-		if errors.Is(err, transient.ErrNoUnit) {
-			return // its end is on the way
+		if err != nil && !errors.Is(err, transient.ErrNoUnit) { // without a unit, its end is on the way
+			s.Log.Warn("order failed", "experiment", e.cfg.ID, "err", err)
+			e.stop.again, limit = true, orderRetry
 		}
-		s.Log.Warn("order failed", "experiment", e.cfg.ID, "order", order, "err", err)
-		e.stop.again = true
-		e.due = time.Now().Add(orderRetry)
-	}
+		e.due = time.Now().Add(limit)
+	})
 }

@@ -91,6 +91,7 @@ type Supervisor struct {
 	Random func() float64
 
 	inbox chan func()
+	gate  chan struct{} // as many places as orders may be unanswered at once
 	done  chan struct{} // closed when Run has returned
 	state
 }
@@ -131,6 +132,7 @@ type state struct {
 // does.
 func New(s Supervisor) *Supervisor {
 	s.inbox = make(chan func(), 64)
+	s.gate = make(chan struct{}, ordersAtOnce)
 	s.done = make(chan struct{})
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
@@ -226,6 +228,25 @@ func (s *Supervisor) do(call func(context.Context) error, answer func(error)) {
 	}()
 }
 
+// ordersAtOnce is how many starts, and how many other orders, systemd is given
+// before it has answered one. It works on them one after the other, and takes
+// up the next only when the deaths that follow from the last are dealt with:
+// hundreds at once would look as if it hung.
+const ordersAtOnce = 8
+
+// command is do for an order to systemd, which waits for its turn.
+func (s *Supervisor) command(call func(context.Context) error, answer func(error)) {
+	s.do(func(ctx context.Context) error {
+		select {
+		case s.gate <- struct{}{}:
+			defer func() { <-s.gate }()
+			return call(ctx)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}, answer)
+}
+
 // await waits for the calls that are still under way, whose context has ended,
 // so that nothing runs any more when Run returns.
 func (s *Supervisor) await() {
@@ -274,7 +295,7 @@ func (s *Supervisor) tick(e *experiment, now time.Time, next *time.Time) {
 		s.move(e, Queued, "")
 	}
 	if e.phase == Stopping && !e.due.IsZero() && !now.Before(e.due) {
-		s.advanceStop(e, now)
+		s.advanceStop(e)
 	}
 	if (e.phase == Backoff || e.phase == Stopping) && !e.due.IsZero() {
 		*next = earlier(*next, e.due)
