@@ -2,12 +2,11 @@ package config
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 )
 
-var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var variableName = lazily(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // ownVariables are set by brainjar for every run.
 var ownVariables = []string{
@@ -25,7 +24,7 @@ func setEnvironment(e *Experiment, from entry, r *report) {
 	for _, a := range assignments {
 		value, isString := a.value.(string)
 		switch {
-		case !variableName.MatchString(a.name):
+		case !variableName().MatchString(a.name):
 			r.add(a.at, "", "not the name of a variable: letters, digits and _ are allowed, with no digit first")
 		case slices.Contains(ownVariables, a.name):
 			r.add(a.at, "", "is set by brainjar itself")

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"regexp"
 	"syscall"
 	"time"
 
@@ -137,6 +136,6 @@ var experimentKeys = schema[Experiment]{
 
 var (
 	weight  = between(uint64(1), 10000)
-	oneLine = matching("one line, and not empty", regexp.MustCompile(`^[^\n\r]+$`))
-	account = matching("a user or group name or a number", regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_.-]{0,30}|[0-9]{1,10})$`))
+	oneLine = matching("one line, and not empty", `^[^\n\r]+$`)
+	account = matching("a user or group name or a number", `^([A-Za-z_][A-Za-z0-9_.-]{0,30}|[0-9]{1,10})$`)
 )

@@ -5,7 +5,6 @@ import (
 	"math"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -60,11 +59,11 @@ var (
 	})
 )
 
-var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+var idForm = lazily(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 
 // checkID returns what is wrong with an experiment's id, nil if nothing is.
 func checkID(id string) error {
-	if idForm.MatchString(id) {
+	if idForm().MatchString(id) {
 		return nil
 	}
 	return fmt.Errorf("1 to 64 letters, digits, _, - and . are allowed, with a letter or digit first")

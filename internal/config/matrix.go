@@ -1,7 +1,6 @@
 package config
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -16,7 +15,7 @@ type axis struct {
 // machine runs in a year, far fewer than a slip of the pen can ask for.
 const maxMembers = 1000
 
-var axisName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
+var axisName = lazily(`^[A-Za-z_][A-Za-z0-9_-]*$`)
 
 func setMatrix(e *Experiment, from entry, r *report) {
 	axes, ok := from.value.(table)
@@ -29,7 +28,7 @@ func setMatrix(e *Experiment, from entry, r *report) {
 	for _, a := range axes {
 		values, ok := a.value.([]any)
 		switch {
-		case !axisName.MatchString(a.name):
+		case !axisName().MatchString(a.name):
 			r.add(a.at, "", "not a name for {matrix.NAME}: letters, digits, _ and - are allowed, with a letter first")
 		case !ok:
 			r.add(a.at, "", "wants a list of values, not %s", typeName(a.value))
@@ -97,7 +96,7 @@ func (e *Experiment) members() []*Experiment {
 	return members
 }
 
-var notInID = regexp.MustCompile(`[^A-Za-z0-9_.-]`)
+var notInID = lazily(`[^A-Za-z0-9_.-]`)
 
 // idPart writes a value so that it can be part of an id.
-func idPart(value string) string { return notInID.ReplaceAllString(value, "_") }
+func idPart(value string) string { return notInID().ReplaceAllString(value, "_") }

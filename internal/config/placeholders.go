@@ -3,7 +3,6 @@ package config
 import (
 	"maps"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,7 +10,7 @@ import (
 
 // placeholder matches what is replaced in a text: {name}. A ${name} is left to
 // the shell that it may be meant for, and {{name}} stands for {name} as it is.
-var placeholder = regexp.MustCompile(`\{\{[A-Za-z_][A-Za-z0-9_.-]*\}\}|\$?\{[A-Za-z_][A-Za-z0-9_.-]*\}`)
+var placeholder = lazily(`\{\{[A-Za-z_][A-Za-z0-9_.-]*\}\}|\$?\{[A-Za-z_][A-Za-z0-9_.-]*\}`)
 
 // variables are the values that placeholders stand for, by name.
 type variables map[string]string
@@ -19,7 +18,7 @@ type variables map[string]string
 // replace replaces the placeholders that it has a value for, in one pass: what
 // a value holds is not looked at again.
 func (v variables) replace(text string) string {
-	return placeholder.ReplaceAllStringFunc(text, func(found string) string {
+	return placeholder().ReplaceAllStringFunc(text, func(found string) string {
 		if strings.HasPrefix(found, "{{") {
 			return found[1 : len(found)-1]
 		}
@@ -98,7 +97,7 @@ type expansion struct {
 }
 
 func (x expansion) text(text string, at place) string {
-	for _, found := range placeholder.FindAllString(text, -1) {
+	for _, found := range placeholder().FindAllString(text, -1) {
 		if strings.HasPrefix(found, "$") || strings.HasPrefix(found, "{{") {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -49,8 +50,15 @@ func noneOr(low time.Duration) rule[time.Duration] {
 	return rule[time.Duration]{"0s for none, or at least " + show(low), func(d time.Duration) bool { return d == 0 || d >= low }}
 }
 
-func matching(words string, pattern *regexp.Regexp) rule[string] {
-	return rule[string]{words, pattern.MatchString}
+func matching(words, pattern string) rule[string] {
+	compiled := lazily(pattern)
+	return rule[string]{words, func(s string) bool { return compiled().MatchString(s) }}
+}
+
+// lazily compiles a pattern when it is first used. The binary also runs at the
+// end of every unit, as the recorder, and there every millisecond counts.
+func lazily(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
 }
 
 // written makes a kind that is written as a string and read by a function that
@@ -206,12 +214,12 @@ func parseNumber(raw any) (float64, error) {
 // from overflowing.
 const maxDuration = 10 * 365 * 24 * time.Hour
 
-var days = regexp.MustCompile(`^([0-9]{1,5})d(.*)$`)
+var days = lazily(`^([0-9]{1,5})d(.*)$`)
 
 // parseDuration reads Go's durations ("1h30m"), with days before them ("2d12h").
 func parseDuration(s string) (time.Duration, error) {
 	rest, sum := s, time.Duration(0)
-	if m := days.FindStringSubmatch(s); m != nil {
+	if m := days().FindStringSubmatch(s); m != nil {
 		n, _ := strconv.Atoi(m[1]) // at most five digits: cannot fail
 		sum, rest = time.Duration(n)*24*time.Hour, m[2]
 	}
