@@ -25,10 +25,10 @@ test-unit:
 	go test ./...
 
 test-lab: ## the suites on real systemd
-	lab/install
-	shellcheck -x lab/ns lab/ns-boot lab/install lab/install-vm lab/real lab/suite lab/demo lab/dist .ci/run lab/*.test
+	lab/install shellcheck
+	shellcheck -x lab/ns lab/ns-boot lab/install lab/install-vm lab/real lab/test lab/suite lab/suite-build lab/bench lab/demo lab/dist lab/vm lab/vm-build lab/vm-guest lab/vm-image.sh .ci/run lab/*.test
 	lab/suite-build dist/lab
-	lab/real lab/suite dist/lab
+	lab/test dist/lab
 
 test-vm: ## the same suites in a virtual machine with cgroup v2 (slow)
 	lab/install-vm
@@ -42,7 +42,7 @@ test-arm64: ## the unit tests for arm64, under qemu-user
 bench: ## cost per experiment, as a ratio to the bare D-Bus calls
 	lab/install
 	lab/suite-build dist/lab
-	lab/real lab/bench dist/lab
+	lab/ns lab/bench dist/lab
 
 lint:
 	golangci-lint run
