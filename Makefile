@@ -4,8 +4,7 @@ export CGO_ENABLED := 0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X brainjar/internal/cli.Version=$(VERSION)
 GOBUILD := go build -trimpath -ldflags '$(LDFLAGS)'
-ROOT    := $(shell [ "$$(id -u)" = 0 ] && echo yes)
-GOLANGCI := v2.15.0
+SCRIPTS := $(filter-out lab/README.md lab/demo.toml,$(wildcard lab/*)) .ci/run
 
 .PHONY: build demo test test-unit test-lab test-vm test-arm64 bench lint dist clean
 
@@ -26,7 +25,7 @@ test-unit:
 
 test-lab: ## the suites on real systemd
 	lab/install shellcheck
-	shellcheck -x lab/ns lab/ns-boot lab/install lab/install-vm lab/real lab/test lab/suite lab/suite-build lab/bench lab/demo lab/dist lab/vm lab/vm-build lab/vm-guest lab/vm-image.sh .ci/run lab/*.test
+	shellcheck -x $(SCRIPTS)
 	lab/suite-build dist/lab
 	lab/test dist/lab
 
