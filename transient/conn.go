@@ -134,7 +134,7 @@ func (c *conn) call(ctx context.Context, path dbus.ObjectPath, method string, ar
 	case call.Err == nil:
 	case isBusError(call.Err):
 		return fmt.Errorf("%s: %w", short, call.Err)
-	case context.Cause(ctx) == errNoAnswer:
+	case errors.Is(context.Cause(ctx), errNoAnswer):
 		c.close()
 		return fmt.Errorf("%s: %w: %w", short, ErrUncertain, context.DeadlineExceeded)
 	default: // the connection was lost, or the caller did not want to wait

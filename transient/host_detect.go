@@ -89,7 +89,7 @@ func hasDeviceBPF(dir string) bool {
 		ids                                         uint64
 		count, pad                                  uint32
 	}{target: uint32(f.Fd()), attachType: attachCgroupDevice}
-	_, _, errno := unix.Syscall(unix.SYS_BPF, progQuery, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	_, _, errno := unix.Syscall(unix.SYS_BPF, progQuery, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr)) //nolint:gosec // bpf(2) takes an address, and there is no wrapper for this
 	runtime.KeepAlive(&attr)
 	return errno == 0
 }

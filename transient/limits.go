@@ -114,7 +114,7 @@ func (r *limitReader) number(controller, file string) uint64 {
 }
 
 func (r *limitReader) text(controller, file string) string {
-	s, err := r.group.read(controller, file)
+	s, err := r.read(controller, file)
 	r.keep(err)
 	return s
 }

@@ -150,7 +150,7 @@ func (m *Manager) prepareRecords() error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("cannot make the directory of the records: %w", err)
 	}
-	if err := os.Chmod(dir, 0o700); err != nil {
+	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a directory wants its x bit
 		return fmt.Errorf("cannot protect the directory of the records: %w", err)
 	}
 	return nil

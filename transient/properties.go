@@ -101,7 +101,7 @@ func properties(spec Spec, host Host, recorder []string) ([]sddbus.Property, []s
 		errs = append(errs, addScope(&props, spec, host))
 	} else {
 		errs = append(errs, addIdentity(&props, spec, host))
-		addExec(&props, spec, host, recorder)
+		addExec(&props, spec, recorder)
 		more, err := addSandbox(&props, spec, host)
 		warnings = append(warnings, more...)
 		warnings = append(warnings, addEnvironment(&props, spec, host)...)
@@ -115,7 +115,7 @@ func properties(spec Spec, host Host, recorder []string) ([]sddbus.Property, []s
 }
 
 // addExec adds what is run, and when and how it is ended.
-func addExec(props *propertyList, spec Spec, host Host, recorder []string) {
+func addExec(props *propertyList, spec Spec, recorder []string) {
 	props.add("Type", string(cmp.Or(spec.Ready, ReadyExec)))
 	props.add("ExecStart", command(spec.Command, false))
 	if len(recorder) > 0 {

@@ -157,7 +157,7 @@ func (m *Manager) sliceGroup() group {
 }
 
 // ensureSlice sets the budget again if somebody took it away.
-func (m *Manager) ensureSlice(ctx context.Context, c *conn) error {
+func (m *Manager) ensureSlice(ctx context.Context) error {
 	m.mu.Lock()
 	budget, host := m.slice, m.host
 	m.mu.Unlock()

@@ -244,7 +244,7 @@ func (m *Manager) adoptPID(ctx context.Context, spec Spec, pid int) error {
 	if err != nil {
 		return err
 	}
-	if err := m.ensureSlice(ctx, c); err != nil {
+	if err := m.ensureSlice(ctx); err != nil {
 		return err
 	}
 	program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))

@@ -183,7 +183,10 @@ func (p scopePlan) become() error {
 // journalStream opens a stream of lines to the journal, as systemd does for
 // services: systemd's "Native Journal Protocol" describes its header.
 func journalStream(identifier, unit string) (fd int, err error) {
-	socket, err := net.DialTimeout("unix", "/run/systemd/journal/stdout", time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var d net.Dialer
+	socket, err := d.DialContext(ctx, "unix", "/run/systemd/journal/stdout")
 	if err != nil {
 		return -1, err
 	}
@@ -197,7 +200,11 @@ func journalStream(identifier, unit string) (fd int, err error) {
 		return -1, err
 	}
 	// A copy that blocks, as programs expect.
-	f, err := socket.(*net.UnixConn).File()
+	stream, ok := socket.(*net.UnixConn)
+	if !ok {
+		return -1, errors.New("the journal's socket is none")
+	}
+	f, err := stream.File()
 	if err != nil {
 		return -1, err
 	}

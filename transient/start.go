@@ -65,7 +65,7 @@ func (m *Manager) start(ctx context.Context, spec Spec) error {
 	if spec.Command, err = resolveCommand(spec); err != nil {
 		return err
 	}
-	if err := m.ensureSlice(ctx, c); err != nil {
+	if err := m.ensureSlice(ctx); err != nil {
 		return err
 	}
 	props, warnings, err := properties(spec, host, m.recorder(spec))

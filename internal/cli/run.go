@@ -206,7 +206,7 @@ func (b *brainjar) runtimeDir() (string, error) {
 		return "", &failure{errors.New("cannot use the system's service manager without being root"), ExitFailed,
 			"run as root, or use your own service manager with --user"}
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // as systemd makes a RuntimeDirectory
 		return "", fmt.Errorf("cannot make the runtime directory: %w", err)
 	}
 	return dir, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -60,7 +61,7 @@ func newSession(t *testing.T, systemd Systemd, program string, r *rand.Rand) *se
 func (s *session) collect(ctx context.Context) {
 	for {
 		select {
-		case e := <-s.Systemd.Events():
+		case e := <-s.Events():
 			s.mu.Lock()
 			s.events = append(s.events, e)
 			close(s.changed)
@@ -122,9 +123,7 @@ func await[E transient.Event](s *session, what string, match func(E) bool) E {
 		select {
 		case <-changed:
 		case <-limit.C:
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.Fatalf("no %s within %v; events: %+v", what, patience, s.events)
+			s.Fatalf("no %s within %v; events: %+v", what, patience, s.all())
 		}
 	}
 }
@@ -261,4 +260,11 @@ func (s *session) child(unit string) (pid int) {
 		return e.Unit == unit && err == nil
 	})
 	return pid
+}
+
+// all returns the events so far.
+func (s *session) all() []transient.Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.events)
 }

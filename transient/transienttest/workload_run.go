@@ -1,6 +1,7 @@
 package transienttest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -104,11 +105,11 @@ func (p *process) do(s step) error {
 		}
 		p.memory = append(p.memory, memory)
 	case "child-alloc":
-		if err := exec.Command("/proc/self/exe", workloadWord, "alloc="+s.size.String()).Run(); err != nil {
+		if err := exec.CommandContext(context.Background(), "/proc/self/exe", workloadWord, "alloc="+s.size.String()).Run(); err != nil {
 			os.Exit(childFailed)
 		}
 	case "fork":
-		child := exec.Command("/proc/self/exe", workloadWord, "ignore=TERM", "sleep=1h")
+		child := exec.CommandContext(context.Background(), "/proc/self/exe", workloadWord, "ignore=TERM", "sleep=1h")
 		child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		if err := child.Start(); err != nil {
 			return err
@@ -184,7 +185,7 @@ func defaultAction(sig syscall.Signal) error {
 	var action [4]uint64
 	const maskSize = 8
 	_, _, errno := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION,
-		uintptr(sig), uintptr(unsafe.Pointer(&action)), 0, maskSize, 0, 0)
+		uintptr(sig), uintptr(unsafe.Pointer(&action)), 0, maskSize, 0, 0) //nolint:gosec // rt_sigaction(2): package signal cannot undo what it has set
 	if errno != 0 {
 		return fmt.Errorf("cannot reset signal %v: %w", sig, errno)
 	}
@@ -192,7 +193,7 @@ func defaultAction(sig syscall.Signal) error {
 }
 
 func appendLine(file, line string) error {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
