@@ -56,6 +56,8 @@ func checkUnit(e *Experiment, c checks) {
 			`kind = "scope" takes no ready = "notify": systemd hears no sd_notify of a scope`)
 		c.must(e.Watchdog == 0, []string{"watchdog", "kind"}, "",
 			`kind = "scope" takes no watchdog: systemd hears no sd_notify of a scope`)
+		c.must(len(e.EnvironmentFiles) == 0, []string{"environment_files", "kind"}, "write them in environment",
+			`kind = "scope" takes no environment_files: systemd reads them for services alone`)
 	} else {
 		c.must(e.User != "" || e.Sandbox != SandboxOff, []string{"sandbox", "user"}, "say whom it runs as",
 			`sandbox = "off" needs user`)
