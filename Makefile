@@ -12,6 +12,7 @@ build: ## the binary, for this machine
 	$(GOBUILD) -o brainjar .
 
 dist: ## static binaries for both architectures, checked
+	lab/install file
 	lab/dist '$(LDFLAGS)'
 
 demo: build ## the main job, on real systemd
@@ -35,7 +36,7 @@ test-vm: ## the same suites in a virtual machine with cgroup v2 (slow)
 	lab/vm --mem 3072 --timeout 1500 --add dist/lab:/lab/suite --add lab/suite:/lab/run-suite -- /lab/run-suite /lab/suite
 
 test-arm64: ## the unit tests for arm64, under qemu-user
-	lab/install-vm
+	lab/install qemu-user-static
 	GOARCH=arm64 go test -exec qemu-aarch64-static ./...
 
 bench: ## cost per experiment, as a ratio to the bare D-Bus calls
