@@ -57,7 +57,7 @@ func (s *Supervisor) sync() {
 		if ev, ok := s.away[e]; ok && e.phase == Idle {
 			s.take(e, ev)
 		}
-		if e.phase == Idle && e.cfg.Autostart {
+		if e.phase == Idle && e.cfg.Autostart && s.leaving.how == stay {
 			s.want(e)
 		}
 	}
@@ -119,7 +119,7 @@ func (s *Supervisor) started(ev transient.Started) {
 	e := s.byID[ev.Unit.Experiment]
 	if e == nil {
 		s.Log.Warn("stopping a unit that no experiment of the configuration owns", "unit", ev.Unit.Name, "experiment", ev.Unit.Experiment)
-		s.orphans[ev.Unit.Name] = ev.Unit
+		s.orphans[ev.Unit.Name] = ev
 		if s.synced {
 			s.stopOrphans()
 		}
@@ -128,8 +128,12 @@ func (s *Supervisor) started(ev transient.Started) {
 	if e.phase.Active() && e.unit.Invocation == ev.Unit.Invocation {
 		return // told again after a reconnection
 	}
+	e.answered = true
+	if ev.Effective.MemoryMax > e.cfg.MemoryMax {
+		e.holds = ev.Effective.MemoryMax // it was started with more than is configured now
+	}
 	expected := (e.phase == Starting || e.phase == Stopping) && ev.Unit.Run == e.run
-	e.unit, e.uses = ev.Unit, 0
+	e.unit, e.uses, e.warnAt = ev.Unit, 0, warnTime(e.cfg, ev.Unit.Since)
 	for _, w := range ev.Warnings {
 		s.warnOnce(w)
 	}
@@ -147,6 +151,9 @@ func (s *Supervisor) started(ev transient.Started) {
 	}
 	if ev.Unit.Frozen {
 		s.move(e, Frozen, "found frozen")
+	}
+	if s.leaving.ending {
+		s.end(e, CauseLeave, "brainjar is stopping")
 	}
 }
 
@@ -168,10 +175,10 @@ func limitAttrs(ev transient.Started) []slog.Attr {
 
 // stopOrphans ends the units whose experiment is not configured any more.
 func (s *Supervisor) stopOrphans() {
-	for _, u := range s.orphans {
-		s.command(func(ctx context.Context) error { return s.Units.Stop(ctx, u.Name) }, func(err error) {
+	for name := range s.orphans {
+		s.command(func(ctx context.Context) error { return s.Units.Stop(ctx, name) }, func(err error) {
 			if err != nil && s.ctx.Err() == nil && !errors.Is(err, transient.ErrNoUnit) {
-				s.Log.Error("cannot stop", "unit", u.Name, "err", err) // again after the next connection
+				s.Log.Error("cannot stop", "unit", name, "err", err) // again after the next connection
 			}
 		})
 	}

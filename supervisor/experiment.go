@@ -23,17 +23,22 @@ type experiment struct {
 	attempt  int // restarts in a row
 	requeues int
 	unit     transient.Unit // of the latest run; without invocation until it is known
+	holds    quantity.Bytes // memory_max that is in force, if that is more than configured
 	uses     quantity.Bytes // memory, as last measured
 	last     transient.Result
 
 	queuedAt    time.Time
 	scarceSince time.Time
 	due         time.Time // when Backoff ends, or the present step of Stopping
+	warnAt      time.Time // when to announce the end of runtime_max; zero: never
+	answered    bool      // systemd has taken the order to start: there is a unit
 	stop        stop      // how it is being ended, while Stopping
 }
 
 // demand is what the experiment asks of the machine.
-func (e *experiment) demand() quantity.Bytes { return e.cfg.MemoryMax + e.cfg.GPUMemory }
+func (e *experiment) demand() quantity.Bytes {
+	return max(e.cfg.MemoryMax, e.holds) + e.cfg.GPUMemory
+}
 
 // move puts an experiment into a phase, without a run having ended.
 func (s *Supervisor) move(e *experiment, to Phase, reason string, facts ...slog.Attr) {

@@ -6,11 +6,12 @@ import (
 
 	"brainjar/internal/quantity"
 	"brainjar/sensors"
+	"brainjar/transient"
 )
 
 // feel takes one reading of the sensors.
 func (s *Supervisor) feel(r sensors.Reading) {
-	s.memory = r.Memory
+	s.memory, s.felt = r.Memory, true
 	s.measureClaims()
 	if s.Config.Thermal.Enabled {
 		s.act(s.governor.Step(s.temperature(r), r.At))
@@ -20,22 +21,30 @@ func (s *Supervisor) feel(r sensors.Reading) {
 // temperature is what the governor needs of a reading.
 func (s *Supervisor) temperature(r sensors.Reading) Temperature {
 	z, known := r.Hottest(s.Config.Thermal.Zones)
-	return Temperature{Zone: z.Name, Celsius: z.Temperature, Known: known, Ever: r.EverHadZone}
+	t := Temperature{Zone: z.Name, Celsius: z.Temperature, Known: known, Ever: r.EverHadZone}
+	for _, other := range r.Zones {
+		if !known && other.State == sensors.OK {
+			t.Others = append(t.Others, other.Name)
+		}
+	}
+	return t
 }
 
 // act does what the governor wants.
 func (s *Supervisor) act(a Action) {
 	before := s.heat
 	s.heat = a
+	if a.Heat == Stop { // also what was found running, or was started, since
+		for _, e := range s.experiments {
+			s.end(e, CauseHeat, a.Reason)
+		}
+	}
 	if !a.Changed && (a.Reason == "") == (before.Reason == "") {
 		return
 	}
 	switch {
 	case a.Heat == Stop:
-		s.Log.Error("critical temperature, stopping everything", "reason", a.Reason)
-		for _, e := range s.experiments {
-			s.end(e, CauseHeat, a.Reason)
-		}
+		s.Log.Error("critical temperature, everything stops", "reason", a.Reason)
 	case a.Reason != "":
 		s.Log.Warn("starts are held", "reason", a.Reason)
 	default:
@@ -57,21 +66,21 @@ func (s *Supervisor) measureClaims() {
 	if !queued || len(active) == 0 {
 		return
 	}
-	units := make([]string, len(active))
+	units := make([]transient.Unit, len(active))
 	for i, e := range active {
-		units[i] = e.unit.Name
+		units[i] = e.unit
 	}
 	uses := make([]quantity.Bytes, len(active))
 	s.do(func(context.Context) error {
 		for i, unit := range units {
-			if u, err := s.House.Usage(unit); err == nil {
+			if u, err := s.House.Usage(unit.Name); err == nil {
 				uses[i] = u.Memory // a unit that has just gone uses nothing
 			}
 		}
 		return nil
 	}, func(error) {
 		for i, e := range active {
-			if e.unit.Name == units[i] {
+			if e.unit.Invocation == units[i].Invocation {
 				e.uses = uses[i]
 			}
 		}

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"brainjar/internal/quantity"
@@ -31,6 +32,10 @@ type Temperature struct {
 	Celsius quantity.Celsius
 	Known   bool // some zone could be read
 	Ever    bool // the machine has, or had, a zone
+
+	// Others are the zones that could be read but do not count, where none
+	// that counts could be.
+	Others []string
 }
 
 // Governor keeps the machine from overheating. It decides; others act.
@@ -79,6 +84,10 @@ func (g *Governor) blind(t Temperature) Action {
 		return a
 	}
 	g.unfit++
+	if len(t.Others) > 0 {
+		a.Reason = "thermal: no zone matches thermal.zones; there are: " + strings.Join(t.Others, ", ")
+		return a
+	}
 	if g.heat > Cool || g.unfit >= blindIntervals {
 		a.Reason = fmt.Sprintf("thermal: blind, no zone could be read %d times in a row", g.unfit)
 	}

@@ -86,7 +86,7 @@ func Judge(e Ending, p RestartPolicy) Next {
 		next.Requeues = e.Requeues + 1
 		next.Phase, next.Reason = Queued, fmt.Sprintf("stopped for %s, requeued (%d of %d)", e.Cause, next.Requeues, p.MaxRequeues)
 		if next.Requeues > p.MaxRequeues {
-			next.Phase, next.Reason = Held, fmt.Sprintf("stopped for %s more than %d times: release it to try again", e.Cause, p.MaxRequeues)
+			next.Phase, next.Reason = Held, fmt.Sprintf("stopped for %s more than %d times, which is enough", e.Cause, p.MaxRequeues)
 		}
 		return next
 	case CauseAsked, CauseLeave:
@@ -96,7 +96,7 @@ func Judge(e Ending, p RestartPolicy) Next {
 	}
 	if e.Outcome.StopRequested && e.Outcome.Result != transient.OOMKill {
 		next.Result = transient.Stopped
-		next.Phase, next.Reason = Stopped, "stopped by somebody else, not through brainjar; start it to run it again"
+		next.Phase, next.Reason = Stopped, "stopped by somebody else, not through brainjar: not started again"
 		return next
 	}
 	exited := e.Outcome.ExitCode >= 0 && (e.Outcome.Result == transient.Success || e.Outcome.Result == transient.ExitCode)

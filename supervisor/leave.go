@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ type departure struct {
 	how     departing
 	by      time.Time // when to give up on what has not ended
 	blocked bool      // systemd waits for brainjar to stop before it stops any experiment
+	ending  bool      // experiments are being ended
 	killed  bool      // a second request came: everything was killed
 }
 
@@ -69,6 +71,7 @@ func (s *Supervisor) drainFor(job string) {
 	limit := time.Until(s.leaving.by)
 	s.Log.Info("stopping", "running", s.active(), "limit", round(limit))
 	s.Notify(fmt.Sprintf("STOPPING=1\nEXTEND_TIMEOUT_USEC=%d", (limit + drainMargin).Microseconds()))
+	s.leaving.ending = true
 	for _, e := range s.experiments {
 		s.end(e, CauseLeave, "brainjar is stopping")
 	}
@@ -98,11 +101,14 @@ func (s *Supervisor) departed() (bool, error) {
 		return true, nil
 	case s.leaving.how != drain:
 		return false, nil
-	case s.active() == 0 && s.calls == 0:
+	case s.active() == 0 && s.calls == 0 && s.ready:
 		s.Log.Info("stopped")
 		return true, nil
 	case time.Now().Before(s.leaving.by):
 		return false, nil
+	}
+	if !s.ready {
+		return true, errors.New("cannot stop what runs: systemd did not tell in time what that is; see `systemctl status brainjar.slice`")
 	}
 	var left []string
 	for _, e := range s.experiments {

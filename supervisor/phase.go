@@ -23,7 +23,7 @@ const (
 // transitions is the whole of what may follow what. Idle leads everywhere a
 // run can be found in after brainjar was away.
 var transitions = map[Phase][]Phase{
-	Idle:      {Queued, Held, Running, Frozen, Backoff, Succeeded, Failed, Stopped},
+	Idle:      {Queued, Held, Starting, Running, Frozen, Backoff, Succeeded, Failed, Stopped},
 	Queued:    {Starting, Held, Stopped, Running},
 	Starting:  {Running, Stopping, Queued, Backoff, Held, Succeeded, Failed, Stopped},
 	Running:   {Frozen, Stopping, Queued, Backoff, Held, Succeeded, Failed, Stopped},

@@ -96,3 +96,19 @@ func checkpointStatus(st stage) {
 		st.Errorf("ended with %+v", end)
 	}
 }
+
+// A program that has not yet said that it is ready is ended like any other.
+func drainLoader(st stage) {
+	h := st.begin(head + experiment("loader", "ready = \"notify\"\ncheckpoint_signal = \"SIGUSR1\"", "sleep=1h"))
+	h.awaitPhase(supervisor.Starting, 10*time.Second, "loader")
+	h.await("its unit exists", 10*time.Second, func() bool {
+		_, err := h.Usage("brainjar-loader.service")
+		return err == nil
+	})
+	if took := h.drain(); took > 4*time.Second {
+		st.Errorf("took %v", took)
+	}
+	if end := h.ends("loader"); len(end) != 1 || end[0].Result != transient.Stopped {
+		st.Errorf("ended with %+v", end)
+	}
+}

@@ -42,6 +42,7 @@ var scenarios = map[string]func(stage){
 	"dependencies":      dependencies,
 	"drain saves all":   drainSavesAll,
 	"drain kills":       drainKills,
+	"drain of a loader": drainLoader,
 	"second signal":     secondSignal,
 	"checkpoint status": checkpointStatus,
 	"stopped outside":   stoppedOutside,

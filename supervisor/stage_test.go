@@ -38,6 +38,7 @@ type stage struct {
 	program string         // that runs workloads
 	dir     string
 	real    bool
+	first   sensors.Reading // what the sensors say at first; none: a machine without zones
 }
 
 // house is a brainjar that runs on a stage.
@@ -74,7 +75,8 @@ func (st stage) parse(text string) *config.Config {
 // begin runs a brainjar with that configuration.
 func (st stage) begin(text string) *house {
 	st.Helper()
-	h := &house{stage: st, systemd: st.open(), readings: make(chan sensors.Reading), over: make(chan struct{})}
+	h := &house{stage: st, systemd: st.open(), readings: make(chan sensors.Reading, 1), over: make(chan struct{})}
+	h.readings <- st.first
 	h.Supervisor = supervisor.New(supervisor.Supervisor{
 		Config: st.parse(text), Units: h.systemd, House: h.systemd, Freezer: h.systemd, Events: h.systemd.Events(),
 		Readings: h.readings, MemTotal: 64 * quantity.GiB,

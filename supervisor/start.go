@@ -53,6 +53,7 @@ func (s *Supervisor) wait(e *experiment, v Verdict, now time.Time) {
 	}
 	e.reason = v.Reason
 	switch {
+	case v.Check == CheckHold: // nobody passes anybody meanwhile
 	case !v.Scarce() && v.Check != CheckPlace:
 		e.scarceSince = time.Time{}
 	case e.scarceSince.IsZero():
@@ -64,6 +65,10 @@ func (s *Supervisor) wait(e *experiment, v Verdict, now time.Time) {
 func (s *Supervisor) headroom() Headroom {
 	h := Headroom{Hold: s.holdReason(), Slots: s.Config.Supervisor.MaxConcurrent, Budget: s.budget}
 	var claims []Claim
+	for _, o := range s.orphans {
+		h.SlotsUsed++
+		h.BudgetUsed += o.Effective.MemoryMax
+	}
 	for _, e := range s.experiments {
 		if !e.phase.Active() {
 			continue
@@ -86,6 +91,8 @@ func (s *Supervisor) holdReason() string {
 		return "brainjar is stopping"
 	case s.sliceErr != "":
 		return s.sliceErr
+	case s.Readings != nil && !s.felt && time.Now().Before(s.feelBy):
+		return "the sensors are being read for the first time"
 	}
 	return s.heat.Reason
 }
@@ -95,11 +102,12 @@ func (s *Supervisor) start(e *experiment) {
 	e.run++
 	kind := transient.Kind(e.cfg.Kind)
 	e.unit = transient.Unit{Name: transient.UnitName(e.cfg.ID, kind), Experiment: e.cfg.ID, Run: e.run, Attempt: e.attempt, Kind: kind}
+	e.uses, e.holds, e.answered = 0, 0, false
 	s.move(e, Starting, "")
 	run := e.run
 	order := launch{cfg: e.cfg, run: run, attempt: e.attempt, last: e.last, userManager: s.UserManager}
 	s.launching++
-	s.command(func(ctx context.Context) error {
+	s.do(func(ctx context.Context) error {
 		spec, err := order.spec()
 		if err != nil {
 			return err
@@ -115,7 +123,7 @@ func (s *Supervisor) startAnswered(e *experiment, run int, err error) {
 	if e.run != run || !e.phase.Active() || errors.Is(err, context.Canceled) {
 		return
 	}
-	if errors.Is(err, transient.ErrUncertain) || errors.Is(err, transient.ErrDisconnected) {
+	if errors.Is(err, transient.ErrUncertain) || errors.Is(err, transient.ErrDisconnected) || errors.Is(err, transient.ErrExists) {
 		s.startLost(e, err)
 		return
 	}
@@ -123,6 +131,7 @@ func (s *Supervisor) startAnswered(e *experiment, run int, err error) {
 		s.ended(e, transient.Outcome{Result: transient.StartFailed, ExitCode: -1, Detail: err.Error()})
 		return
 	}
+	e.answered = true
 	if e.phase == Stopping && e.stop.step == stopAwaitUnit {
 		s.terminate(e)
 	}
@@ -135,7 +144,7 @@ const lostStartDelay = 5 * time.Second
 // failed, not the experiment, so it is not counted.
 func (s *Supervisor) startLost(e *experiment, err error) {
 	if e.phase == Stopping && e.stop.cause != CauseHeat {
-		s.move(e, Stopped, "")
+		s.move(e, Stopped, "it had not begun")
 		return
 	}
 	s.move(e, Backoff, "systemd did not start it: "+err.Error())

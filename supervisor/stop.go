@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"brainjar/internal/config"
 	"brainjar/transient"
 )
 
@@ -48,6 +49,10 @@ func (s *Supervisor) end(e *experiment, cause Cause, reason string) {
 		s.checkpoint(e)
 	case Frozen:
 		s.thaw(e)
+	case Starting:
+		if e.answered { // it is loading: there is nothing to save yet
+			s.terminate(e)
+		}
 	}
 }
 
@@ -116,6 +121,26 @@ func (s *Supervisor) advanceStop(e *experiment) {
 		e.stop.late = e.stop.late || e.stop.step == stopTerminate
 		s.killNow(e)
 	}
+}
+
+// warn tells a program, by its checkpoint signal, that its runtime_max ends
+// soon.
+func (s *Supervisor) warn(e *experiment) {
+	e.warnAt = time.Time{}
+	s.Log.Info("runtime_max ends soon", "experiment", e.cfg.ID, "signal", signalName(e.cfg.CheckpointSignal), "runtime_max", e.cfg.RuntimeMax)
+	s.command(s.signal(e, transient.Main, e.cfg.CheckpointSignal), func(err error) {
+		if err != nil && s.ctx.Err() == nil {
+			s.Log.Warn("order failed", "experiment", e.cfg.ID, "err", err)
+		}
+	})
+}
+
+// warnTime is when a run that began at since is to be warned, or zero.
+func warnTime(c *config.Experiment, since time.Time) time.Time {
+	if c.CheckpointSignal == 0 || c.RuntimeWarning <= 0 || c.RuntimeMax <= c.RuntimeWarning || since.IsZero() {
+		return time.Time{}
+	}
+	return since.Add(c.RuntimeMax - c.RuntimeWarning)
 }
 
 // orderRetry is the wait before an order that failed is given again.

@@ -110,7 +110,7 @@ type state struct {
 	// was away, until all is known that happened meanwhile.
 	away map[*experiment]transient.Ended
 	// orphans are units, by name, that no experiment owns and that must end.
-	orphans map[string]transient.Unit
+	orphans map[string]transient.Started
 
 	sliced     bool      // it is known whether the budget is on the slice
 	sliceErr   string    // why it is not, "" if it is
@@ -119,6 +119,8 @@ type state struct {
 	governor Governor
 	heat     Action
 	memory   sensors.Memory // of the latest reading
+	felt     bool           // there was a reading
+	feelBy   time.Time      // when to go on without one
 
 	launching int             // starts that systemd has not answered
 	warned    map[string]bool // what this machine cannot enforce, once told
@@ -147,7 +149,7 @@ func New(s Supervisor) *Supervisor {
 		s.Random = rand.Float64
 	}
 	s.byID, s.warned = map[string]*experiment{}, map[string]bool{}
-	s.away, s.orphans = map[*experiment]transient.Ended{}, map[string]transient.Unit{}
+	s.away, s.orphans = map[*experiment]transient.Ended{}, map[string]transient.Started{}
 	s.budget = s.Config.Budget(s.MemTotal)
 	t := s.Config.Thermal
 	s.governor = Governor{Throttle: t.Throttle, Resume: t.Resume, Critical: t.Critical}
@@ -170,6 +172,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	defer s.await()
 	defer cancel()
 
+	s.feelBy = time.Now().Add(firstReading)
 	wake := time.NewTimer(0)
 	defer wake.Stop()
 	var watchdog <-chan time.Time
@@ -200,6 +203,10 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	}
 }
 
+// firstReading is how long starts wait for the sensors' first reading: at boot
+// a machine may already be hot, or full.
+const firstReading = 5 * time.Second
+
 // catchUp takes what has arrived meanwhile, so that a thousand events cost one
 // round of decisions and not a thousand.
 func (s *Supervisor) catchUp() {
@@ -221,15 +228,16 @@ func (s *Supervisor) do(call func(context.Context) error, answer func(error)) {
 	s.calls++
 	go func() {
 		err := call(ctx)
-		s.inbox <- func() {
-			s.calls--
-			answer(err)
+		select {
+		case s.inbox <- func() { s.calls--; answer(err) }:
+		case <-s.done:
 		}
 	}()
 }
 
 // ordersAtOnce is how many starts, and how many other orders, systemd is given
-// before it has answered one. It works on them one after the other, and takes
+// before it has answered one. Starts have places of their own: one that hangs
+// must keep nothing from being stopped. It works on them one after the other, and takes
 // up the next only when the deaths that follow from the last are dealt with:
 // hundreds at once would look as if it hung.
 const ordersAtOnce = 8
@@ -248,11 +256,18 @@ func (s *Supervisor) command(call func(context.Context) error, answer func(error
 }
 
 // await waits for the calls that are still under way, whose context has ended,
-// so that nothing runs any more when Run returns.
+// so that nothing runs any more when Run returns: all but a call that is stuck
+// in the kernel, as a file of a dead network file system is.
 func (s *Supervisor) await() {
+	limit := time.NewTimer(firstReading)
+	defer limit.Stop()
 	for s.calls > 0 {
-		answer := <-s.inbox
-		answer()
+		select {
+		case answer := <-s.inbox:
+			answer()
+		case <-limit.C:
+			return
+		}
 	}
 }
 
@@ -281,6 +296,9 @@ func (s *Supervisor) settle(now time.Time) time.Duration {
 		}
 	}
 	s.admit(now, &next)
+	if !s.felt && now.Before(s.feelBy) {
+		next = earlier(next, s.feelBy)
+	}
 	if s.leaving.how == drain {
 		next = earlier(next, s.leaving.by)
 	}
@@ -296,6 +314,13 @@ func (s *Supervisor) tick(e *experiment, now time.Time, next *time.Time) {
 	}
 	if e.phase == Stopping && !e.due.IsZero() && !now.Before(e.due) {
 		s.advanceStop(e)
+	}
+	if e.phase == Running && !e.warnAt.IsZero() {
+		if now.Before(e.warnAt) {
+			*next = earlier(*next, e.warnAt)
+		} else {
+			s.warn(e)
+		}
 	}
 	if (e.phase == Backoff || e.phase == Stopping) && !e.due.IsZero() {
 		*next = earlier(*next, e.due)

@@ -1,0 +1,106 @@
+package supervisor_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"brainjar/internal/quantity"
+	"brainjar/sensors"
+	"brainjar/supervisor"
+	"brainjar/transient"
+	"brainjar/transient/transienttest"
+)
+
+// A program hears by its checkpoint signal that its runtime_max ends soon.
+func TestRuntimeWarning(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		h := st.begin(head + experiment("a", "runtime_max = \"5m\"\nruntime_warning = \"60s\"\ncheckpoint_signal = \"SIGUSR1\"",
+			"on=USR1:sleep=1s,exit=85", "sleep=1h"))
+		time.Sleep(20*time.Minute + 30*time.Second)
+		ends := h.ends("a")
+		if len(ends) != 5 {
+			st.Errorf("%d runs, want one in each 4 minutes", len(ends))
+		}
+		for _, end := range ends {
+			if end.ExitCode != 85 || end.Ended.Sub(end.Started).Round(time.Second) != 4*time.Minute+time.Second {
+				st.Errorf("ended with %+v", end)
+			}
+		}
+		h.drain()
+	})
+}
+
+// Without a warning that it heeds, a run ends at its runtime_max.
+func TestRuntimeMax(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		h := st.begin(head + experiment("a", "runtime_max = \"5m\"\nrestart.policy = \"no\"", "sleep=1h"))
+		h.awaitPhase(supervisor.Failed, 10*time.Minute, "a")
+		if end := h.ends("a"); end[0].Result != transient.Timeout || h.status("a").Reason != "ran longer than runtime_max" {
+			st.Errorf("ended with %+v, %q", end, h.status("a").Reason)
+		}
+		h.drain()
+	})
+}
+
+// At critical also what is only found or begun later is stopped.
+func TestCriticalStopsWhatComesLater(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		h := st.begin(head + experiment("a", "", "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Second, "a")
+		h.feel(90)
+		h.awaitPhase(supervisor.Queued, 10*time.Second, "a")
+		spec := transient.Spec{Experiment: "a", Run: 9, Kind: transient.Service, Command: transienttest.Command("x", "sleep=1h")}
+		if err := fake.Start(st.Context(), spec); err != nil { // somebody else
+			st.Fatal(err)
+		}
+		h.awaitPhase(supervisor.Running, time.Second, "a")
+		h.feel(88)
+		h.awaitPhase(supervisor.Queued, 10*time.Second, "a")
+		h.drain()
+	})
+}
+
+// Memory that running experiments may still take is not given away twice, and
+// starts wait for the sensors' first word.
+func TestAvailableMemory(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		text := strings.Replace(head, `reserve = "0M"`, `reserve = "100M"`, 1)
+		h := st.begin(text + experiment("a", `memory_max = "300M"`, "alloc=200M", "sleep=1h") +
+			experiment("b", "memory_max = \"300M\"\npriority = -1", "sleep=1h"))
+		feel := func(available quantity.Bytes) {
+			h.readings <- sensors.Reading{At: time.Now(), Memory: sensors.Memory{State: sensors.OK, Total: quantity.GiB, Available: available}}
+			time.Sleep(time.Second)
+		}
+		h.awaitPhase(supervisor.Running, time.Second, "a", "b")
+		h.drain()
+
+		st.first.Memory = sensors.Memory{State: sensors.OK, Total: quantity.GiB, Available: 450 * quantity.MiB}
+		h = st.begin(text + experiment("c", `memory_max = "300M"`, "alloc=200M", "sleep=1h") +
+			experiment("d", "memory_max = \"300M\"\npriority = -1\nafter = { c = \"started\" }", "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Second, "c")
+		feel(450 * quantity.MiB) // c holds 200M, and may take 100M more
+		if s := h.status("d"); s.Phase != supervisor.Queued || s.Reason != "needs 300M, 250M of memory available" {
+			st.Errorf("d: %s, %q", s.Phase, s.Reason)
+		}
+		feel(600 * quantity.MiB)
+		feel(600 * quantity.MiB)
+		h.awaitPhase(supervisor.Running, time.Second, "d")
+		h.drain()
+	})
+}
+
+// Patterns that match no zone are said to be the cause, not blindness.
+func TestNoZoneMatches(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		text := strings.Replace(head, "[thermal]\n", "[thermal]\nzones = [\"gpu-*\"]\n", 1)
+		h := st.begin(text + experiment("a", "", "sleep=1s", "exit=1"))
+		for range 6 {
+			h.feel(50)
+		}
+		h.await("the zones are named", time.Minute, func() bool {
+			return h.status("a").Reason == "thermal: no zone matches thermal.zones; there are: tj-thermal"
+		})
+		h.drain()
+	})
+}
