@@ -93,3 +93,26 @@ func TestLostStartIsNotCounted(t *testing.T) {
 		h.drain()
 	})
 }
+
+// A unit that is found while its program is still loading is not started again.
+func TestFoundLoading(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		spec := transient.Spec{
+			Experiment: "a", Run: 4, Attempt: 2, Kind: transient.Service, Ready: transient.ReadyNotify,
+			Command: transienttest.Command("x", "sleep=1m", "ready", "sleep=1h"),
+		}
+		if err := fake.Plant(spec, time.Now()); err != nil {
+			st.Fatal(err)
+		}
+		h := st.begin(head + experiment("a", "", "sleep=1h"))
+		time.Sleep(30 * time.Second)
+		if s := h.status("a"); s.Phase != supervisor.Starting || s.Run != 4 || s.Attempt != 2 {
+			st.Errorf("%+v", s)
+		}
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		if n := fake.Starts("brainjar-a.service"); n != 0 {
+			st.Errorf("it was started %d times", n)
+		}
+		h.drain()
+	})
+}

@@ -31,6 +31,10 @@ func Describe(o transient.Outcome) string {
 		return "did not end within its stop_timeout, killed"
 	case o.Signal != 0:
 		return "died by " + signalName(o.Signal)
+	case neverReady(o) && o.Detail != "":
+		return o.Detail
+	case o.ExitCode < 0:
+		return "ended, its exit status is not known"
 	default:
 		return fmt.Sprintf("exited with code %d", o.ExitCode)
 	}

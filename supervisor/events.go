@@ -125,7 +125,7 @@ func (s *Supervisor) started(ev transient.Started) {
 		}
 		return
 	}
-	if e.phase.Active() && e.unit.Invocation == ev.Unit.Invocation {
+	if (e.phase.Active() && e.phase != Starting || ev.Loading) && e.unit.Invocation == ev.Unit.Invocation {
 		return // told again after a reconnection
 	}
 	e.answered = true
@@ -143,11 +143,19 @@ func (s *Supervisor) started(ev transient.Started) {
 			s.checkpoint(e)
 		}
 		return
+	case ev.Loading:
+		e.run, e.attempt = max(e.run, ev.Unit.Run), ev.Unit.Attempt
+		if e.phase.Allows(Starting) {
+			s.move(e, Starting, "found starting")
+		}
 	case expected:
 		s.move(e, Running, "", limitAttrs(ev)...)
-	default:
+	case ev.Found:
 		e.run, e.attempt = max(e.run, ev.Unit.Run), ev.Unit.Attempt
 		s.move(e, Running, "found running", limitAttrs(ev)...)
+	default: // an invocation of somebody else's, with the number of an earlier one
+		e.run = max(e.run+1, ev.Unit.Run)
+		s.move(e, Running, "started by somebody else, not through brainjar", limitAttrs(ev)...)
 	}
 	if ev.Unit.Frozen {
 		s.move(e, Frozen, "found frozen")
@@ -231,7 +239,7 @@ func (e *experiment) ownsEnd(u transient.Unit) bool {
 
 // take makes the end of a run that of its experiment.
 func (s *Supervisor) take(e *experiment, ev transient.Ended) {
-	e.run, e.attempt, e.unit = ev.Unit.Run, ev.Unit.Attempt, ev.Unit
+	e.run, e.attempt, e.unit = max(e.run, ev.Unit.Run), ev.Unit.Attempt, ev.Unit
 	s.ended(e, ev.Outcome)
 	s.forget(ev.Unit)
 }

@@ -17,7 +17,7 @@ type experiment struct {
 	phase  Phase
 	since  time.Time // of the phase
 	reason string
-	told   []Check // the questions of admission that it fails on, once logged
+	told   []string // why it waits, once logged
 
 	run      int // number of the latest run, 0 if there was none
 	attempt  int // restarts in a row

@@ -94,14 +94,14 @@ func Judge(e Ending, p RestartPolicy) Next {
 		next.Phase, next.Reason = Stopped, how
 		return next
 	}
-	if e.Outcome.StopRequested && e.Outcome.Result != transient.OOMKill {
+	if e.Outcome.StopRequested {
 		next.Result = transient.Stopped
 		next.Phase, next.Reason = Stopped, "stopped by somebody else, not through brainjar: not started again"
 		return next
 	}
 	exited := e.Outcome.ExitCode >= 0 && (e.Outcome.Result == transient.Success || e.Outcome.Result == transient.ExitCode)
 	switch code := e.Outcome.ExitCode; {
-	case exited && slices.Contains(p.SuccessCodes, code):
+	case exited && slices.Contains(p.SuccessCodes, code) && !neverReady(e.Outcome):
 		next.Result, next.Attempt = transient.Success, 0
 		if !p.OnSuccess {
 			next.Phase, next.Reason = Succeeded, how
@@ -122,6 +122,12 @@ func Judge(e Ending, p RestartPolicy) Next {
 		next.Result = transient.ExitCode // also 0, where success_codes does not name it
 	}
 	return afterFailure(e, p, next, how)
+}
+
+// neverReady reports whether a program exited with 0 without having said
+// READY=1, as its configuration promised: systemd calls that a failure.
+func neverReady(o transient.Outcome) bool {
+	return o.Result == transient.ExitCode && o.ExitCode == 0
 }
 
 // afterFailure restarts after a growing delay, until it was tried too often.

@@ -47,8 +47,12 @@ func (s *Supervisor) admit(now time.Time, next *time.Time) {
 // wait notes why an experiment may not start. Each question that it fails on is
 // logged once, not each time that a number in the words changes.
 func (s *Supervisor) wait(e *experiment, v Verdict, now time.Time) {
-	if !slices.Contains(e.told, v.Check) {
-		e.told = append(e.told, v.Check)
+	why := string(v.Check)
+	if v.Check == CheckDependency {
+		why = v.Reason // these words change with the phase of another, seldom
+	}
+	if !slices.Contains(e.told, why) {
+		e.told = append(e.told, why)
 		s.Log.Info("waiting", "experiment", e.cfg.ID, "for", v.Check, "reason", v.Reason)
 	}
 	e.reason = v.Reason

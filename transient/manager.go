@@ -30,14 +30,15 @@ type Options struct {
 	// unix:path=SOCKET; "" is its private socket, where no message bus is
 	// between.
 	Address string
-	// CallTimeout bounds each D-Bus call; 0 is 10 s. A call that takes longer
+	// CallTimeout bounds each D-Bus call; 0 is 25 s, as D-Bus itself has it: PID 1
+	// is busy with hundreds of deaths before it hangs. A call that takes longer
 	// counts as a lost connection.
 	CallTimeout time.Duration
 }
 
 // How a connection is kept.
 const (
-	defaultCallTimeout = 10 * time.Second
+	defaultCallTimeout = 25 * time.Second
 	pingInterval       = 20 * time.Second // a connection that is silent is asked whether it lives
 	minRedial          = 100 * time.Millisecond
 	maxRedial          = 5 * time.Second

@@ -76,6 +76,9 @@ func classify(e ending) (o Outcome, doubt bool) {
 	}
 	o.KilledAtStop = f.result == "timeout" && o.Signal == syscall.SIGKILL
 	o.Result, o.Detail = result(e, f, o)
+	if e.refusal != "" {
+		o.StopRequested = false // by this Manager, not by a person
+	}
 	if o.Result == OOMKill {
 		o.OOMKills = max(o.OOMKills, 1)
 	}

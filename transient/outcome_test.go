@@ -55,7 +55,7 @@ func TestClassify(t *testing.T) {
 		{"no READY=1", ending{facts: never(exited("protocol", 0))}, Outcome{Result: ExitCode}, false},
 		{"nothing was executed", ending{facts: &facts{result: "resources"}}, Outcome{Result: StartFailed, ExitCode: -1}, true},
 		{"a limit does not hold", ending{facts: killed("success", syscall.SIGTERM), asked: true, refusal: "cpus is unlimited"},
-			Outcome{Result: StartFailed, ExitCode: -1, Signal: syscall.SIGTERM, StopRequested: true}, false},
+			Outcome{Result: StartFailed, ExitCode: -1, Signal: syscall.SIGTERM}, false},
 		{"nobody knows", ending{peak: 5}, Outcome{Result: Lost, ExitCode: -1, MemoryPeak: 5}, false},
 		{"the record alone", ending{record: &record{ServiceResult: "exit-code", ExitCode: "exited", ExitStatus: "9", Active: time.Unix(1, 0), CPUTime: 3}},
 			Outcome{Result: ExitCode, ExitCode: 9, CPUTime: 3}, false},

@@ -2,6 +2,7 @@ package transient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -64,7 +65,7 @@ func (m *Manager) reconcile(ctx context.Context, c *conn, isNew bool) error {
 		case t.unit.Invocation == "" && jobs[path] != "":
 			t.order.job = jobs[path] // it has begun, and signals will tell
 		case t.unit.Invocation == "" && isNew:
-			t.order.settle(fmt.Errorf("the connection was lost before systemd started it: %w", t.order.lost))
+			t.order.settle(fmt.Errorf("the connection was lost before systemd started it: %w", errors.Join(ErrUncertain, t.order.lost)))
 			delete(m.units, path)
 		case t.unit.Invocation == "" || there[path]:
 		case t.scope != nil:
@@ -96,6 +97,15 @@ func (m *Manager) unchanged(ctx context.Context, c *conn, u listedUnit) bool {
 // examine reads all there is to know of a unit, and takes it for an
 // experiment's if it is a transient one in the slice.
 func (m *Manager) examine(ctx context.Context, c *conn, path dbus.ObjectPath) error {
+	err := m.examineUnit(ctx, c, path)
+	if err != nil && isBusError(err) {
+		m.log.Warn("unit cannot be read", "path", path, "err", err) // but systemd answers
+		return nil
+	}
+	return err
+}
+
+func (m *Manager) examineUnit(ctx context.Context, c *conn, path dbus.ObjectPath) error {
 	unit, err := c.getAll(ctx, path, unitIface)
 	if err != nil {
 		return fmt.Errorf("cannot read a unit: %w", err)

@@ -102,6 +102,11 @@ func (m *Manager) Forget(ctx context.Context, u Unit) error {
 		return nil
 	}
 	if err := m.forget(ctx, c, u); err != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if t != nil {
+			t.forgotten = true // the next connection does it
+		}
 		return fmt.Errorf("cannot forget %s: %w", u.Name, err)
 	}
 	return nil

@@ -160,6 +160,7 @@ type Event interface{ event() }
 type Started struct {
 	Unit      Unit
 	Found     bool     // it already ran when the connection was made
+	Loading   bool     // it was found before it was ready: another Started follows when it is
 	Effective Limits   // as read back from the cgroup
 	Warnings  []string // what could not be enforced, in words
 }

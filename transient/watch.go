@@ -77,7 +77,7 @@ func (m *Manager) watch(ctx context.Context, c *conn) error {
 func (m *Manager) handle(ctx context.Context, c *conn, s *dbus.Signal, reloading bool) error {
 	switch s.Name {
 	case propsIface + ".PropertiesChanged":
-		if !strings.HasPrefix(string(s.Path), unitPathPrefix) || len(s.Body) < 2 {
+		if !isExperiment(s.Path) || len(s.Body) < 2 {
 			return nil
 		}
 		iface, _ := s.Body[0].(string)
@@ -99,6 +99,13 @@ func (m *Manager) handle(ctx context.Context, c *conn, s *dbus.Signal, reloading
 		}
 	}
 	return nil
+}
+
+// isExperiment reports whether an object may be the unit of an experiment: its
+// path ends in the escaped suffix, and a timer beside it is none.
+func isExperiment(path dbus.ObjectPath) bool {
+	p := string(path)
+	return strings.HasPrefix(p, unitPathPrefix) && (strings.HasSuffix(p, "_2eservice") || strings.HasSuffix(p, "_2escope"))
 }
 
 // changed takes new values of a unit's properties. Those of the Service or
@@ -170,6 +177,9 @@ func (m *Manager) apply(c *conn, t *tracked, s unitState, found bool) {
 		return
 	}
 	t.unit.MainPID, t.unit.Since = t.service.mainPID, s.entered
+	if t.scope == nil && t.unit.Kind == Scope && s.job != 0 && s.left > s.began {
+		t.asked = true // as applyScope says, for one that was found
+	}
 	if t.scope != nil {
 		t.unit.MainPID = t.scope.child.pid
 		m.applyScope(t, s)
@@ -181,8 +191,10 @@ func (m *Manager) apply(c *conn, t *tracked, s unitState, found bool) {
 	case s.over():
 		f := s.facts(t.service)
 		m.finish(t, &f)
-	case s.running() && !t.started:
+	case s.running() && !t.started, found && s.active == "deactivating" && !t.started:
 		m.begin(c, t, found)
+	case found && s.active == "activating":
+		m.stream.put(Started{Unit: t.unit, Found: true, Loading: true})
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"brainjar/sensors"
 	"brainjar/supervisor"
 	"brainjar/transient"
 )
@@ -37,11 +36,7 @@ refuse some experiment, 78 it has errors.`,
 }
 
 func check(ctx context.Context, stdout, stderr io.Writer, path string, user bool) error {
-	memTotal, err := sensors.MemTotal()
-	if err != nil {
-		return fmt.Errorf("cannot find out how much memory this machine has: %w", err)
-	}
-	cfg, err := load(path, memTotal)
+	cfg, memTotal, err := load(path)
 	if err != nil {
 		return err
 	}

@@ -63,11 +63,7 @@ type brainjar struct {
 }
 
 func (b *brainjar) run(path string) error {
-	memTotal, err := sensors.MemTotal()
-	if err != nil {
-		return fmt.Errorf("cannot find out how much memory this machine has: %w", err)
-	}
-	cfg, err := load(path, memTotal)
+	cfg, memTotal, err := load(path)
 	if err != nil {
 		return err
 	}
@@ -141,7 +137,11 @@ func (b *brainjar) supervise(s *supervisor.Supervisor, manager *transient.Manage
 			}
 		})
 	})
-	background.Go(func() { b.obey(ctx, s) })
+	signals := make(chan os.Signal, 4)
+	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away is not a reason to die
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
+	defer signal.Stop(signals)
+	background.Go(func() { b.obey(ctx, signals, s) })
 	err := s.Run(ctx)
 	select {
 	case lost := <-gone:
@@ -151,17 +151,23 @@ func (b *brainjar) supervise(s *supervisor.Supervisor, manager *transient.Manage
 	}
 }
 
+// oneRequest is the time within which the same signal twice is one request:
+// timeout(1) signals the process, and then its group.
+const oneRequest = 200 * time.Millisecond
+
 // obey turns signals into orders.
-func (b *brainjar) obey(ctx context.Context, s *supervisor.Supervisor) {
-	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away is not a reason to die
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
-	defer signal.Stop(signals)
+func (b *brainjar) obey(ctx context.Context, signals <-chan os.Signal, s *supervisor.Supervisor) {
+	var last os.Signal
+	var at time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case sig := <-signals:
+			if sig == last && time.Since(at) < oneRequest {
+				continue
+			}
+			last, at = sig, time.Now()
 			switch sig {
 			case syscall.SIGUSR2:
 				b.log.Info("leaving, experiments run on")
@@ -175,20 +181,25 @@ func (b *brainjar) obey(ctx context.Context, s *supervisor.Supervisor) {
 	}
 }
 
-// load reads the configuration and refuses what could never run here.
-func load(path string, memTotal quantity.Bytes) (*config.Config, error) {
-	cfg, err := config.Load(path)
+// load reads the configuration and refuses what could never run on a machine
+// with this one's memory, which it returns too.
+func load(path string) (cfg *config.Config, memTotal quantity.Bytes, err error) {
+	memTotal, err = sensors.MemTotal()
+	if err != nil {
+		return nil, 0, fmt.Errorf("cannot find out how much memory this machine has: %w", err)
+	}
+	cfg, err = config.Load(path)
 	if err != nil {
 		var problems config.Errors
 		if errors.As(err, &problems) {
-			return nil, problems
+			return nil, 0, problems
 		}
-		return nil, &failure{err, ExitConfig, ""}
+		return nil, 0, &failure{err, ExitConfig, ""}
 	}
 	if problems := cfg.CheckFits(memTotal); len(problems) > 0 {
-		return nil, problems
+		return nil, 0, problems
 	}
-	return cfg, nil
+	return cfg, memTotal, nil
 }
 
 // runtimeDir makes and returns the directory for what must not outlive a boot.

@@ -125,6 +125,8 @@ func (f *Fake) connect() {
 	for _, name := range sortedKeys(f.units) {
 		if u := f.units[name]; u.active {
 			f.emit(transient.Started{Unit: u.unit, Found: true, Effective: u.limits})
+		} else {
+			f.emit(transient.Started{Unit: u.unit, Found: true, Loading: true})
 		}
 	}
 	unreported := make([]*record, 0, len(f.ended))
