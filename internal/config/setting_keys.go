@@ -21,7 +21,7 @@ var settingKeys = schema[Config]{
 	field("supervisor.breaker.within", duration, `"60s"`, "How soon after its start a failure counts for the breaker.",
 		func(c *Config) *time.Duration { return &c.Supervisor.Breaker.Within }, moreThan(time.Duration(0))),
 	field("supervisor.stop_timeout", duration, `"30s"`, "The `stop_timeout` of experiments that have none of their own.",
-		func(c *Config) *time.Duration { return &c.Supervisor.StopTimeout }, moreThan(time.Duration(0))),
+		func(c *Config) *time.Duration { return &c.Supervisor.StopTimeout }, atLeast(time.Second)),
 	field("supervisor.include", listOf(includePattern, "list of paths", `a list of paths like ["experiments.d/*.toml"]`), "[]", "Files of one experiment each: the keys of an experiment at top level, the id being the file's name without `.toml`. Relative to the main file's directory; hidden files are left out.",
 		func(c *Config) *[]string { return &c.Supervisor.Include }),
 	field("supervisor.keep_orphans", yesNo, "false", "Leave experiments running that vanished from the configuration.",
