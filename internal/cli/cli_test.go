@@ -6,43 +6,60 @@ import (
 	"log/slog"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"brainjar": func() { os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr)) },
-	})
-}
-
 // TestScript runs testdata/script/*.txtar: the command line as a person sees
-// it. They need no service manager.
+// it. It is called in this process, so the scripts also run under an emulator.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": exitStatus,
+			"brainjar": func(ts *testscript.TestScript, neg bool, args []string) {
+				if code := call(ts, args); (code != ExitOK) != neg {
+					ts.Fatalf("exit status %d", code)
+				}
+			},
+			"status": wantStatus,
 		},
 	})
 }
 
-// exitStatus runs a program and checks its exit status: status 78 brainjar …
-func exitStatus(ts *testscript.TestScript, _ bool, args []string) {
-	err := ts.Exec(args[1], args[2:]...)
-	got := "0"
-	var exit interface{ ExitCode() int }
-	if errors.As(err, &exit) {
-		got = strconv.Itoa(exit.ExitCode())
-	} else if err != nil {
-		ts.Fatalf("%v", err)
+// call runs the command line; the files that it names lie in the script's
+// directory.
+func call(ts *testscript.TestScript, args []string) int {
+	args = slices.Clone(args)
+	for i, arg := range args {
+		if strings.HasSuffix(arg, ".toml") {
+			args[i] = ts.MkAbs(arg)
+		}
 	}
-	if got != args[0] {
+	return Main(args, ts.Stdout(), ts.Stderr())
+}
+
+// wantStatus checks the exit status: status 78 brainjar check bad.toml
+func wantStatus(ts *testscript.TestScript, _ bool, args []string) {
+	if got := strconv.Itoa(call(ts, args[2:])); got != args[0] {
 		ts.Fatalf("exit status %s, want %s", got, args[0])
+	}
+}
+
+// Without a service manager of one's own there is nothing to run on.
+func TestNoUserManager(t *testing.T) {
+	t.Setenv("XDG_RUNTIME_DIR", "")
+	path := t.TempDir() + "/config.toml"
+	if err := os.WriteFile(path, []byte("[experiments.a]\ncommand = [\"/bin/true\"]\nmemory_max = \"64M\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	code := Main([]string{"run", "--user", path}, &stdout, &stderr)
+	if code != ExitUnreachable || !strings.Contains(stderr.String(), "XDG_RUNTIME_DIR is not set") || !strings.Contains(stderr.String(), "hint: ") {
+		t.Errorf("exit status %d: %s", code, stderr.String())
 	}
 }
 
@@ -67,7 +84,7 @@ func TestLogLines(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		h := test.h
-		h.w, h.mu = &out, &sync.Mutex{}
+		h.write = func(line string) { out.WriteString(line) }
 		test.do(slog.New(&h))
 		got := clock.ReplaceAllString(out.String(), "")
 		if got != test.want {
@@ -80,7 +97,7 @@ func TestLogLines(t *testing.T) {
 func TestLogForTheJournal(t *testing.T) {
 	for level, want := range map[slog.Level]string{slog.LevelDebug: "<7>x\n", slog.LevelInfo: "<6>x\n", slog.LevelWarn: "<4>x\n", slog.LevelError: "<3>x\n"} {
 		var out strings.Builder
-		slog.New(&lines{w: &out, mu: &sync.Mutex{}, level: slog.LevelDebug, journal: true}).Log(t.Context(), level, "x")
+		slog.New(&lines{write: func(line string) { out.WriteString(line) }, level: slog.LevelDebug, journal: true}).Log(t.Context(), level, "x")
 		if out.String() != want {
 			t.Errorf("%v: %q, want %q", level, out.String(), want)
 		}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,14 +14,15 @@ import (
 
 // newLog returns the log of the daemon: lines that a person can follow, with
 // colour on a terminal, and with the journal's priorities where the journal
-// reads them.
-func newLog(w io.Writer, level slog.Level) *slog.Logger {
-	h := &lines{w: w, level: level, mu: &sync.Mutex{}}
+// reads them. flush waits a little until what was logged has been written.
+func newLog(w io.Writer, level slog.Level) (log *slog.Logger, flush func()) {
+	out := newOutlet(w)
+	h := &lines{write: out.put, level: level}
 	if f, ok := w.(*os.File); ok {
 		h.journal = isJournal(f)
 		h.colour = !h.journal && isTerminal(f) && os.Getenv("NO_COLOR") == ""
 	}
-	return slog.New(h)
+	return slog.New(h), out.flush
 }
 
 // isJournal reports whether f is the stream to the journal that systemd made:
@@ -47,8 +47,7 @@ func isTerminal(f *os.File) bool {
 // The new phase stands for the message that it changed, the experiment in a
 // column of its own, and the reason comes last.
 type lines struct {
-	w       io.Writer
-	mu      *sync.Mutex
+	write   func(line string)
 	level   slog.Level
 	attrs   []slog.Attr
 	journal bool
@@ -107,10 +106,8 @@ func (h *lines) Handle(_ context.Context, r slog.Record) error {
 		line.WriteString(": " + strings.ReplaceAll(reason, "\n", " "))
 	}
 	line.WriteString("\n")
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	_, err := io.WriteString(h.w, line.String())
-	return err
+	h.write(line.String())
+	return nil
 }
 
 // paint colours what a person must not miss.

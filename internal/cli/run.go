@@ -42,7 +42,9 @@ talk to, 78 the configuration has errors.`,
 			if verbose {
 				level = slog.LevelDebug
 			}
-			b.log = newLog(stderr, level)
+			log, flush := newLog(stderr, level)
+			defer flush()
+			b.log = log
 			b.stderr = stderr
 			return b.run(args[0])
 		},
