@@ -127,7 +127,7 @@ func (s *Supervisor) startAnswered(e *experiment, run int, err error) {
 	if e.run != run || !e.phase.Active() || errors.Is(err, context.Canceled) {
 		return
 	}
-	if errors.Is(err, transient.ErrUncertain) || errors.Is(err, transient.ErrDisconnected) || errors.Is(err, transient.ErrExists) {
+	if slices.ContainsFunc(uncounted, func(cause error) bool { return errors.Is(err, cause) }) {
 		s.startLost(e, err)
 		return
 	}
@@ -140,6 +140,9 @@ func (s *Supervisor) startAnswered(e *experiment, run int, err error) {
 		s.terminate(e)
 	}
 }
+
+// uncounted are the failures to start that are not the experiment's.
+var uncounted = []error{transient.ErrUncertain, transient.ErrDisconnected, transient.ErrExists, transient.ErrNotNow}
 
 // lostStartDelay is the wait after a start that systemd did not answer.
 const lostStartDelay = 5 * time.Second

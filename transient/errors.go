@@ -15,6 +15,9 @@ var (
 	// was not made again in time. Whether the order was carried out shows in
 	// the events that follow the next connection.
 	ErrUncertain = errors.New("systemd did not answer in time")
+	// ErrNotNow: systemd itself cannot start anything now, whatever the spec:
+	// the slice is being stopped, the machine shuts down, /run is full.
+	ErrNotNow = errors.New("systemd starts nothing now")
 	// ErrUnsupported: this machine or this systemd cannot do that.
 	ErrUnsupported = errors.New("not supported by this machine")
 )

@@ -116,6 +116,10 @@ func (r *record) ask(ctx context.Context, address string) {
 	}
 	defer c.close()
 	path := unitPath(r.Unit)
+	if kind, err := c.jobOf(ctx, path); err == nil { // first: it decides the most, and PID 1 may be slow
+		requested := kind == "stop" || kind == "restart"
+		r.StopRequested = &requested
+	}
 	var id []byte
 	if c.get(ctx, path, unitIface, "InvocationID", &id) == nil && len(id) == 16 {
 		r.Invocation = hex.EncodeToString(id)
@@ -126,10 +130,6 @@ func (r *record) ask(ctx context.Context, address string) {
 	}
 	if c.get(ctx, path, unitIface, "ActiveEnterTimestamp", &active) == nil && active >= created {
 		r.Active = fromMicroseconds(active)
-	}
-	if kind, err := c.jobOf(ctx, path); err == nil {
-		requested := kind == "stop" || kind == "restart"
-		r.StopRequested = &requested
 	}
 }
 

@@ -151,6 +151,9 @@ func (m *Manager) submit(ctx context.Context, c *conn, t *tracked, props []sddbu
 	case err != nil:
 		m.mu.Unlock()
 		m.drop(t)
+		if notNow(err) {
+			err = fmt.Errorf("%w: %w", ErrNotNow, err)
+		}
 		return err
 	default:
 		t.order.job = job
@@ -244,6 +247,17 @@ func (m *Manager) decide(t *tracked) {
 	if path := unitPath(t.unit.Name); m.units[path] == t {
 		delete(m.units, path)
 	}
+}
+
+// notNow reports whether an answer to StartTransientUnit is about the machine
+// and not about the unit. NoSuchUnit is what comes when the unit's file could
+// not be written.
+func notNow(err error) bool {
+	switch busErrorName(err) {
+	case "org.freedesktop.systemd1.TransactionIsDestructive", "org.freedesktop.systemd1.ShuttingDown", "org.freedesktop.systemd1.NoSuchUnit":
+		return true
+	}
+	return false
 }
 
 // isNoUnit reports whether systemd says that there is no such unit.

@@ -177,8 +177,8 @@ func (m *Manager) apply(c *conn, t *tracked, s unitState, found bool) {
 		return
 	}
 	t.unit.MainPID, t.unit.Since = t.service.mainPID, s.entered
-	if t.scope == nil && t.unit.Kind == Scope && s.job != 0 && s.left > s.began {
-		t.asked = true // as applyScope says, for one that was found
+	if t.scope == nil && s.job != 0 && s.left > s.began && (t.unit.Kind == Scope || s.active == "deactivating") {
+		t.asked = true // a job that takes an active unit down is a stop, whether or not the recorder sees it
 	}
 	if t.scope != nil {
 		t.unit.MainPID = t.scope.child.pid
