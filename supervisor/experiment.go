@@ -62,8 +62,8 @@ func (s *Supervisor) change(e *experiment, c Change, facts ...slog.Attr) {
 	if c.To == Queued {
 		e.queuedAt = c.At
 	}
-	s.Observe(c)
 	s.log(c, facts)
+	s.Observe(c)
 }
 
 // log writes a change for people. That an experiment is queued is not worth a

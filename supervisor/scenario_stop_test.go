@@ -27,7 +27,7 @@ func drainSavesAll(st stage) {
 	h.awaitPhase(supervisor.Running, 20*time.Second, ids...)
 	st.settle()
 	took := h.drain()
-	if took >= 5*time.Second {
+	if took >= stretched(5*time.Second) {
 		st.Errorf("took %v, want less than 5s", took)
 	}
 	for _, id := range ids {
@@ -52,7 +52,7 @@ func drainKills(st stage) {
 	h := st.begin(head + experiment("stubborn", "", "ignore=TERM", "sleep=1h") + experiment("meek", "", "sleep=1h"))
 	h.awaitPhase(supervisor.Running, 10*time.Second, "stubborn", "meek")
 	st.settle()
-	if took := h.drain(); took < time.Second || took > 4*time.Second {
+	if took := h.drain(); took < time.Second || took > stretched(4*time.Second) {
 		st.Errorf("took %v, want its stop_timeout of 1s and a little", took)
 	}
 	end := h.ends("stubborn")[0]
@@ -74,7 +74,7 @@ func secondSignal(st stage) {
 	st.settle()
 	h.Drain()
 	h.awaitPhase(supervisor.Stopping, 5*time.Second, "stubborn")
-	if took := h.drain(); took > 3*time.Second {
+	if took := h.drain(); took > stretched(3*time.Second) {
 		st.Errorf("a second request took %v", took)
 	}
 	if end := h.ends("stubborn"); len(end) != 1 || end[0].Signal != syscall.SIGKILL {
@@ -89,7 +89,7 @@ func checkpointStatus(st stage) {
 		"on=USR1:sleep=300ms,status=BRAINJAR_CHECKPOINT=1", "on=TERM:exit=7", "sleep=1h"))
 	h.awaitPhase(supervisor.Running, 10*time.Second, "saver")
 	st.settle()
-	if took := h.drain(); took > 5*time.Second {
+	if took := h.drain(); took > stretched(5*time.Second) {
 		st.Errorf("took %v, although the checkpoint was saved at once", took)
 	}
 	if end := h.ends("saver"); len(end) != 1 || end[0].ExitCode != 7 {
@@ -105,7 +105,7 @@ func drainLoader(st stage) {
 		_, err := h.Usage("brainjar-loader.service")
 		return err == nil
 	})
-	if took := h.drain(); took > 4*time.Second {
+	if took := h.drain(); took > stretched(4*time.Second) {
 		st.Errorf("took %v", took)
 	}
 	if end := h.ends("loader"); len(end) != 1 || end[0].Result != transient.Stopped {

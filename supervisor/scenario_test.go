@@ -134,7 +134,7 @@ func givesUp(st stage) {
 		}
 	}
 	for i, want := range []time.Duration{200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond} {
-		if i >= len(delays) || delays[i] < want || delays[i] > want+150*time.Millisecond {
+		if i >= len(delays) || delays[i] < want || delays[i] > want+stretched(150*time.Millisecond) {
 			st.Errorf("delays %v: number %d should be %v", delays, i+1, want)
 		}
 	}
@@ -277,7 +277,7 @@ func freeze(st stage) {
 		st.Fatal(err)
 	}
 	h.awaitPhase(supervisor.Frozen, 10*time.Second, "a")
-	if took := h.drain(); took > 3*time.Second {
+	if took := h.drain(); took > stretched(3*time.Second) {
 		st.Errorf("took %v", took)
 	}
 	if end := h.ends("a"); len(end) != 1 || end[0].ExitCode != 7 {

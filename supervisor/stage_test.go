@@ -113,6 +113,14 @@ func (st stage) begin(text string) *house {
 	return h
 }
 
+// stretched is a time limit, longer where the whole machine is emulated.
+func stretched(limit time.Duration) time.Duration {
+	if os.Getenv("BRAINJAR_LAB") == "vm" {
+		return 4 * limit
+	}
+	return limit
+}
+
 // clear ends what a failed scenario left, so that the next begins with nothing.
 func (st stage) clear() {
 	if st.real {
@@ -181,6 +189,7 @@ func (h *house) status(id string) supervisor.Status {
 // await waits until something holds, and fails if it does not in time.
 func (h *house) await(what string, limit time.Duration, holds func() bool) {
 	h.Helper()
+	limit = stretched(limit)
 	for end := time.Now().Add(limit); !holds(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			h.Fatalf("not within %v: %s\nlog:\n%s", limit, what, h.logged())

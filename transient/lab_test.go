@@ -24,7 +24,7 @@ import (
 // manager and fail where there is none.
 
 // patience is how long a test waits for what must come.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // TestMain makes the test binary serve as the recorder, as the helper of
 // scopes and as the program of the workloads.

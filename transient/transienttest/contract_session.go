@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	patience    = 30 * time.Second // for one event
+	patience    = 2 * time.Minute  // for one event
 	stopTimeout = 10 * time.Second // of a unit that is expected to stop by itself
 )
 
