@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -102,10 +103,15 @@ func (b *brainjar) run(path string) error {
 		MemTotal: memTotal, Log: b.log, UserManager: b.user,
 		Notify: notifier(), Watchdog: watchdogInterval(),
 	})
+	debug.SetGCPercent(gcPercent)
 	b.log.Info("brainjar runs", "version", Version, "config", path, "experiments", len(cfg.Experiments),
 		"at_once", cfg.Supervisor.MaxConcurrent, "memory_budget", cfg.Budget(memTotal), "host", host)
 	return b.supervise(s, manager, sampler, readings)
 }
+
+// gcPercent trades a little of the CPU, of which brainjar needs next to none,
+// for memory, which on its machines belongs to the experiments.
+const gcPercent = 40
 
 // probe makes sure that there is a service manager before anything begins.
 func (b *brainjar) probe() (transient.Host, error) {
