@@ -5,6 +5,7 @@ package transient_test
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"brainjar/transient"
@@ -17,11 +18,18 @@ func TestEndsWhileAway(t *testing.T) {
 	first := newBench(t, transient.Options{RecordDir: dir})
 	first.synced(1)
 	n := 3 + first.rand.IntN(6)
+	lies := filepath.Join(t.TempDir(), "environment") // which the recorder's own becomes
+	if err := os.WriteFile(lies, []byte("SERVICE_RESULT=core-dump\nEXIT_CODE=dumped\nEXIT_STATUS=11\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	specs := make([]transient.Spec, n)
 	codes := make([]int, n)
 	for i := range specs {
 		codes[i] = i % 2 * (1 + first.rand.IntN(255)) // every other a success, of which no unit stays
 		specs[i] = first.spec(fmt.Sprint(i), fmt.Sprintf("on=USR1:exit=%d", codes[i]), "alloc=20M", "status=set", "sleep=1h")
+		if i%4 < 2 {
+			specs[i].EnvironmentFiles = []string{lies}
+		}
 		unit := first.start(specs[i])
 		await(first, "a status", 1, func(e transient.Status) bool { return e.Unit == unit && e.Text == "set" })
 	}

@@ -149,6 +149,36 @@ func TestHang(t *testing.T) {
 	}
 }
 
+// TestStartGivesUp: a start that loses its connection does not wait for ever
+// for the next one, and an end that cannot be forgotten now is so later.
+func TestStartGivesUp(t *testing.T) {
+	const limit = time.Second
+	p := newProxy(t)
+	b := benchOf(t, transient.Options{Address: p.address, CallTimeout: limit}, nil)
+	b.synced(1)
+	before := b.ended(b.start(b.spec("before", "exit=9")))
+	p.hang(true)
+	begin := time.Now()
+	forgotten := make(chan error, 1)
+	go func() { forgotten <- b.Forget(t.Context(), before.Unit) }()
+	err := b.Start(t.Context(), b.spec("late", "exit=0"))
+	if !errors.Is(err, transient.ErrUncertain) {
+		t.Errorf("Start: %v, want ErrUncertain", err)
+	}
+	if took := time.Since(begin); took > 6*limit {
+		t.Errorf("Start returned after %v", took)
+	}
+	if err := <-forgotten; err == nil {
+		t.Error("Forget: a systemd that hangs has done it")
+	}
+	p.hang(false)
+	b.synced(2)
+	if left := b.left(); left != "" {
+		t.Errorf("units left over:\n%s", left)
+	}
+	b.forget()
+}
+
 // TestAnswerLost: the order arrived, but its answer did not. Start finds out.
 func TestAnswerLost(t *testing.T) {
 	p := newProxy(t)

@@ -66,6 +66,9 @@ type Manager struct {
 	slice  *Limits
 	units  map[dbus.ObjectPath]*tracked
 	told   map[string]bool // invocations whose end was sent, and not forgotten
+
+	unforgotten map[string]Unit          // by invocation: Forget has yet to succeed
+	inspecting  map[string]chan struct{} // by unit: closed when its paths were looked at
 }
 
 // New returns a Manager. It does nothing before Run.
@@ -89,6 +92,9 @@ func New(o Options) *Manager {
 		synced:  make(chan struct{}),
 		units:   make(map[dbus.ObjectPath]*tracked),
 		told:    make(map[string]bool),
+
+		unforgotten: make(map[string]Unit),
+		inspecting:  make(map[string]chan struct{}),
 	}
 }
 
@@ -170,6 +176,7 @@ func (m *Manager) serve(ctx context.Context, c *conn, lost *bool) error {
 	}
 	m.mu.Lock()
 	m.conn = c
+	m.forgetAgain(c)
 	m.stream.put(Synced{})
 	close(m.synced)
 	m.synced = make(chan struct{})

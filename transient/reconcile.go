@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,8 +61,6 @@ func (m *Manager) reconcile(ctx context.Context, c *conn, isNew bool) error {
 	}
 	for path, t := range m.units {
 		switch {
-		case t.ended && t.forgotten:
-			m.forgetLater(c, t.unit)
 		case t.ended || t.doubted != nil:
 		case t.unit.Invocation == "" && jobs[path] != "":
 			t.order.job = jobs[path] // it has begun, and signals will tell
@@ -73,6 +73,9 @@ func (m *Manager) reconcile(ctx context.Context, c *conn, isNew bool) error {
 		default:
 			m.finish(t, nil)
 		}
+	}
+	if !isNew {
+		m.forgetAgain(c)
 	}
 	return nil
 }
@@ -151,12 +154,18 @@ func (m *Manager) examineUnit(ctx context.Context, c *conn, path dbus.ObjectPath
 	return nil
 }
 
-// forgetLater does what Forget could not do without a connection. The caller
-// holds mu.
-func (m *Manager) forgetLater(c *conn, u Unit) {
+// forgetAgain does what Forget could not do: there was no connection, or it
+// failed. The caller holds mu.
+func (m *Manager) forgetAgain(c *conn) {
+	if len(m.unforgotten) == 0 {
+		return
+	}
+	units := slices.Collect(maps.Values(m.unforgotten))
 	m.spawn(func(ctx context.Context) {
-		if err := m.forget(ctx, c, u); err != nil && ctx.Err() == nil {
-			m.log.Warn("failed unit cannot be reset", "unit", u.Name, "err", err)
+		for _, u := range units {
+			if err := m.forget(ctx, c, u); err != nil && ctx.Err() == nil {
+				m.log.Warn("end of a run cannot be forgotten", "unit", u.Name, "err", err)
+			}
 		}
 	})
 }

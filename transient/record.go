@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
 
 	"brainjar/internal/quantity"
@@ -130,6 +131,31 @@ func (r *record) ask(ctx context.Context, address string) {
 	}
 	if c.get(ctx, path, unitIface, "ActiveEnterTimestamp", &active) == nil && active >= created {
 		r.Active = fromMicroseconds(active)
+	}
+	// systemd puts the variables of EnvironmentFiles over its own.
+	var files []environmentFile
+	if c.get(ctx, path, serviceIface, "EnvironmentFiles", &files) == nil && len(files) > 0 {
+		r.askEnd(ctx, c, path)
+	}
+}
+
+// askEnd asks systemd how the main process ended.
+func (r *record) askEnd(ctx context.Context, c *conn, path dbus.ObjectPath) {
+	var result string
+	var code, status int32
+	for property, value := range map[string]any{"Result": &result, "ExecMainCode": &code, "ExecMainStatus": &status} {
+		if c.get(ctx, path, serviceIface, property, value) != nil {
+			return
+		}
+	}
+	r.ServiceResult, r.ExitCode, r.ExitStatus = result, "", strconv.Itoa(int(status))
+	switch code {
+	case cldExited:
+		r.ExitCode = "exited"
+	case cldKilled:
+		r.ExitCode = "killed"
+	case cldDumped:
+		r.ExitCode = "dumped"
 	}
 }
 

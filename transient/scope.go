@@ -51,6 +51,10 @@ func (m *Manager) startScope(ctx context.Context, c *conn, t *tracked, spec Spec
 	m.mu.Unlock()
 	if err := m.submit(ctx, c, t, scopeProperties(spec, props, child.pid)); err != nil {
 		child.abandon()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		t.scope.reaped, t.scope.detail = true, err.Error() // if there is a scope, it ends with the helper
+		m.concludeScope(t)
 		return err
 	}
 	m.mu.Lock()
@@ -226,6 +230,8 @@ func (m *Manager) killScopeMain(unit string, sig syscall.Signal) (handled bool, 
 // not be known. The command of the spec does not matter.
 func (m *Manager) AdoptPID(ctx context.Context, spec Spec, pid int) error {
 	spec.Kind = Scope
+	ctx, cancel := m.startLimit(ctx)
+	defer cancel()
 	if err := m.adoptPID(ctx, spec, pid); err != nil {
 		return fmt.Errorf("cannot adopt process %d as %s: %w", pid, spec.Unit(), err)
 	}
@@ -256,7 +262,7 @@ func (m *Manager) adoptPID(ctx context.Context, spec Spec, pid int) error {
 	if err != nil {
 		return err
 	}
-	t, err := m.expect(spec, warnings)
+	t, err := m.expect(c, spec, warnings)
 	if err != nil {
 		return err
 	}

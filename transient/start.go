@@ -42,12 +42,25 @@ func (o *order) settle(err error) {
 // ErrUncertain that is not known, and shows in the events that follow the next
 // connection. ErrExists: a unit of that name is running.
 //
-// After a lost connection Start waits for the next one, to find out.
+// After a lost connection Start waits for the next one, to find out, but it
+// never takes longer than startCalls calls may: then it is ErrUncertain too.
 func (m *Manager) Start(ctx context.Context, spec Spec) error {
+	ctx, cancel := m.startLimit(ctx)
+	defer cancel()
 	if err := m.start(ctx, spec); err != nil {
 		return fmt.Errorf("cannot start %s: %w", spec.Unit(), err)
 	}
 	return nil
+}
+
+// startCalls is how long a start may take, in time limits of a call.
+const startCalls = 3
+
+// startLimit bounds a start. A call that is under way then has no answer, and
+// its connection is closed, as after its own limit: the next one shows what
+// became of it.
+func (m *Manager) startLimit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, startCalls*m.options.CallTimeout, errNoAnswer)
 }
 
 func (m *Manager) start(ctx context.Context, spec Spec) error {
@@ -59,12 +72,17 @@ func (m *Manager) start(ctx context.Context, spec Spec) error {
 	if err != nil {
 		return err
 	}
-	if err := checkPaths(spec); err != nil {
+	var command []string
+	err = m.inspect(ctx, spec.Unit(), func() (err error) {
+		if err = checkPaths(spec); err == nil {
+			command, err = resolveCommand(spec)
+		}
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	if spec.Command, err = resolveCommand(spec); err != nil {
-		return err
-	}
+	spec.Command = command
 	if err := m.ensureSlice(ctx); err != nil {
 		return err
 	}
@@ -72,7 +90,7 @@ func (m *Manager) start(ctx context.Context, spec Spec) error {
 	if err != nil {
 		return err
 	}
-	t, err := m.expect(spec, warnings)
+	t, err := m.expect(c, spec, warnings)
 	if err != nil {
 		return err
 	}
@@ -80,6 +98,46 @@ func (m *Manager) start(ctx context.Context, spec Spec) error {
 		return m.startScope(ctx, c, t, spec, props)
 	}
 	return m.submit(ctx, c, t, props)
+}
+
+// inspect looks at what a unit's spec names in file systems. One that hangs
+// keeps look for ever; it is left behind then, and as there is one at a time
+// for each unit, these do not pile up.
+func (m *Manager) inspect(ctx context.Context, unit string, look func() error) error {
+	hangs := func() error {
+		return fmt.Errorf("its paths could not be looked at: %w: %w", ErrUncertain, ctx.Err())
+	}
+	mine := make(chan struct{})
+	for {
+		m.mu.Lock()
+		other := m.inspecting[unit]
+		if other == nil {
+			m.inspecting[unit] = mine
+		}
+		m.mu.Unlock()
+		if other == nil {
+			break
+		}
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return hangs()
+		}
+	}
+	var err error
+	go func() {
+		err = look()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.inspecting, unit)
+		close(mine)
+	}()
+	select {
+	case <-mine:
+		return err
+	case <-ctx.Done():
+		return hangs()
+	}
 }
 
 // checkPaths refuses what systemd would only answer with an exit status.
@@ -112,11 +170,15 @@ func (m *Manager) recorder(spec Spec) []string {
 		spec.Experiment, strconv.Itoa(spec.Run), strconv.Itoa(spec.Attempt))
 }
 
-// expect tracks a unit that is about to be created.
-func (m *Manager) expect(spec Spec, warnings []string) (*tracked, error) {
+// expect tracks a unit that is about to be created over a connection. If that
+// one is lost from here on, the next one settles what became of the unit.
+func (m *Manager) expect(c *conn, spec Spec, warnings []string) (*tracked, error) {
 	path := unitPath(spec.Unit())
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.conn != c {
+		return nil, fmt.Errorf("the connection was lost before systemd was asked: %w", ErrUncertain)
+	}
 	if t := m.units[path]; t != nil && !t.ended {
 		return nil, ErrExists
 	}
@@ -168,14 +230,12 @@ func (m *Manager) wait(ctx context.Context, o *order) error {
 	select {
 	case <-o.done:
 	case <-ctx.Done():
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if !o.settled {
-			return errors.Join(ErrUncertain, ctx.Err())
-		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if !o.settled {
+		return fmt.Errorf("%w: %w", ErrUncertain, ctx.Err())
+	}
 	return o.err
 }
 
@@ -197,7 +257,7 @@ func (m *Manager) create(ctx context.Context, c *conn, name string, props []sddb
 		case <-time.After(delay):
 			delay *= 2
 		case <-ctx.Done():
-			return "", ctx.Err()
+			return "", fmt.Errorf("%w: what is left of the run before does not go: %w", ErrExists, ctx.Err())
 		}
 	}
 }

@@ -77,36 +77,25 @@ func (m *Manager) Kill(ctx context.Context, unit string, whom Whom, sig syscall.
 }
 
 // Forget says that the caller has recorded the end of an invocation: the unit
-// is reset if it failed, and the record deleted. Without a connection, the
-// unit is reset after the next one was made.
+// is reset if it failed, and the record deleted. What cannot be done now, for
+// want of a connection or because of an error, is done after the next one was
+// made.
 func (m *Manager) Forget(ctx context.Context, u Unit) error {
 	if !validInvocation(u.Invocation) {
 		return fmt.Errorf("cannot forget %s: %q is no invocation", u.Name, u.Invocation)
 	}
 	m.mu.Lock()
 	c, t := m.conn, m.units[unitPath(u.Name)]
-	if t != nil && t.unit.Invocation != u.Invocation {
-		t = nil
-	}
-	clean := t != nil && t.ended && t.state.active == "inactive"
-	if c == nil && t != nil && !clean {
-		t.forgotten = true
-	}
+	clean := t != nil && t.unit.Invocation == u.Invocation && t.ended && t.state.active == "inactive"
+	m.unforgotten[u.Invocation] = u // until it is done
 	m.mu.Unlock()
 	switch {
 	case clean:
-		c = nil
-	case c == nil && t == nil:
-		return fmt.Errorf("cannot forget %s: %w", u.Name, ErrDisconnected)
+		c = nil // systemd has nothing to reset
 	case c == nil:
 		return nil
 	}
 	if err := m.forget(ctx, c, u); err != nil {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if t != nil {
-			t.forgotten = true // the next connection does it
-		}
 		return fmt.Errorf("cannot forget %s: %w", u.Name, err)
 	}
 	return nil
@@ -126,6 +115,7 @@ func (m *Manager) forget(ctx context.Context, c *conn, u Unit) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.told, u.Invocation)
+	delete(m.unforgotten, u.Invocation)
 	path := unitPath(u.Name)
 	if t := m.units[path]; t != nil && t.ended && t.unit.Invocation == u.Invocation {
 		delete(m.units, path)

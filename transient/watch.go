@@ -22,18 +22,17 @@ type tracked struct {
 	state   unitState
 	service serviceState
 
-	since     uint64   // monotonic µs: what began before is an older invocation
-	began     uint64   // monotonic µs: when this invocation began
-	order     *order   // the Start that waits for the unit
-	started   bool     // Started was sent for this invocation
-	ended     bool     // Ended was sent for this invocation
-	doubted   *Outcome // while the journal is asked whether it ended so
-	asked     bool     // Stop was called
-	forgotten bool     // Forget was called without a connection
-	refusal   string
-	peak      quantity.Bytes
-	cpu       time.Duration
-	scope     *scopeProcess // of a scope that this Manager started
+	since   uint64   // monotonic µs: what began before is an older invocation
+	began   uint64   // monotonic µs: when this invocation began
+	order   *order   // the Start that waits for the unit
+	started bool     // Started was sent for this invocation
+	ended   bool     // Ended was sent for this invocation
+	doubted *Outcome // while the journal is asked whether it ended so
+	asked   bool     // Stop was called
+	refusal string
+	peak    quantity.Bytes
+	cpu     time.Duration
+	scope   *scopeProcess // of a scope that this Manager started
 }
 
 // errHung is the reason for giving up a connection that does not answer.

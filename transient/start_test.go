@@ -1,0 +1,68 @@
+package transient
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+// TestLostBeforeAsked: a connection that is gone before systemd is asked is
+// not waited for.
+func TestLostBeforeAsked(t *testing.T) {
+	m := New(Options{})
+	if _, err := m.expect(&conn{}, Spec{Experiment: "x", Kind: Service}, nil); !errors.Is(err, ErrUncertain) {
+		t.Errorf("%v, want ErrUncertain", err)
+	}
+	if len(m.units) != 0 {
+		t.Error("the unit is tracked")
+	}
+}
+
+// TestWaitSettled: an answer counts also when the time is over, and a start
+// without one is uncertain.
+func TestWaitSettled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	m := New(Options{})
+	for range 50 { // which of both is seen first is chance
+		o := newOrder()
+		if err := m.wait(ctx, o); !errors.Is(err, ErrUncertain) || !errors.Is(err, context.Canceled) {
+			t.Fatalf("without an answer: %v", err)
+		}
+		o.settle(ErrExists)
+		if err := m.wait(ctx, o); !errors.Is(err, ErrExists) {
+			t.Fatalf("with an answer: %v", err)
+		}
+	}
+}
+
+// TestPathsHang: a file system that hangs keeps a start no longer than its
+// limit, and the next one leaves nothing more behind.
+func TestPathsHang(t *testing.T) {
+	m := New(Options{CallTimeout: 10 * time.Millisecond})
+	release := make(chan struct{})
+	looked := make(chan bool, 2) // more than once may not be
+	look := func() error {
+		looked <- true
+		<-release
+		return nil
+	}
+	for range 2 {
+		ctx, cancel := m.startLimit(t.Context())
+		if err := m.inspect(ctx, "x", look); !errors.Is(err, ErrUncertain) {
+			t.Errorf("%v, want ErrUncertain", err)
+		}
+		cancel()
+	}
+	if err := m.inspect(t.Context(), "y", func() error { return ErrNoUnit }); !errors.Is(err, ErrNoUnit) {
+		t.Errorf("another unit: %v", err)
+	}
+	close(release)
+	if err := m.inspect(t.Context(), "x", func() error { return nil }); err != nil {
+		t.Errorf("once it answers: %v", err)
+	}
+	if len(looked) != 1 || len(m.inspecting) != 0 {
+		t.Errorf("looked %d times, %d left", len(looked), len(m.inspecting))
+	}
+}
