@@ -8,9 +8,11 @@ import (
 
 var variableName = lazily(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// ownVariables are set by brainjar for every run.
+// ownVariables are set by brainjar or by systemd for every run.
 var ownVariables = []string{
 	"EXPERIMENT_ID", "BRAINJAR_EXPERIMENT", "BRAINJAR_RUN", "BRAINJAR_ATTEMPT", "BRAINJAR_LAST_RESULT",
+	// systemd tells the recorder with these how the run ended.
+	"SERVICE_RESULT", "EXIT_CODE", "EXIT_STATUS", "INVOCATION_ID",
 }
 
 // setEnvironment adds variables to those that are there.
@@ -27,7 +29,7 @@ func setEnvironment(e *Experiment, from entry, r *report) {
 		case !variableName().MatchString(a.name):
 			r.add(a.at, "", "not the name of a variable: letters, digits and _ are allowed, with no digit first")
 		case slices.Contains(ownVariables, a.name):
-			r.add(a.at, "", "is set by brainjar itself")
+			r.add(a.at, "", "is set by brainjar or by systemd itself")
 		case !isString:
 			r.add(a.at, "", "wants a string, not %s", typeName(a.value))
 		case strings.ContainsAny(value, "\x00\n"):
