@@ -242,6 +242,7 @@ func (s *Supervisor) take(e *experiment, ev transient.Ended) {
 	e.run, e.attempt, e.unit = max(e.run, ev.Unit.Run), ev.Unit.Attempt, ev.Unit
 	s.ended(e, ev.Outcome)
 	s.forget(ev.Unit)
+	s.progress()
 }
 
 // forget lets what is left of a run be cleared away, now that it is noted.

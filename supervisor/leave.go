@@ -27,7 +27,8 @@ type departure struct {
 }
 
 // drainMargin is how much longer than the slowest experiment's own limits a
-// drain may take.
+// drain may take, and how long after an end the next one may come: systemd ends
+// hundreds one after the other.
 const drainMargin = 10 * time.Second
 
 // Drain ends every experiment gracefully and then lets Run return; nothing
@@ -68,13 +69,26 @@ func (s *Supervisor) drainFor(job string) {
 	}
 	s.leaving.blocked = job == "stop"
 	s.leaving.by = time.Now().Add(s.slowest() + drainMargin)
-	limit := time.Until(s.leaving.by)
-	s.Log.Info("stopping", "running", s.active(), "limit", round(limit))
-	s.Notify(fmt.Sprintf("STOPPING=1\nEXTEND_TIMEOUT_USEC=%d", (limit + drainMargin).Microseconds()))
+	s.Log.Info("stopping", "running", s.active(), "limit", round(time.Until(s.leaving.by)))
+	s.Notify("STOPPING=1")
+	s.extend()
 	s.leaving.ending = true
 	for _, e := range s.experiments {
 		s.end(e, CauseLeave, "brainjar is stopping")
 	}
+}
+
+// progress gives a drain more time, because a run has ended.
+func (s *Supervisor) progress() {
+	if by := time.Now().Add(drainMargin); s.leaving.ending && by.After(s.leaving.by) {
+		s.leaving.by = by
+		s.extend()
+	}
+}
+
+// extend tells the service manager for how long brainjar may take to stop.
+func (s *Supervisor) extend() {
+	s.Notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (time.Until(s.leaving.by) + drainMargin).Microseconds()))
 }
 
 // hurry kills whatever still runs: somebody asked a second time.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -169,6 +170,40 @@ func TestDrainGivesUp(t *testing.T) {
 			st.Errorf("took %v", took)
 		}
 		fake.Hang(false)
+	})
+}
+
+// tired is a systemd that stops one unit after the other.
+type tired struct {
+	systemd
+	turn sync.Mutex
+}
+
+func (s *tired) Stop(ctx context.Context, unit string) error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	time.Sleep(4 * time.Second)
+	return s.systemd.Stop(ctx, unit)
+}
+
+// A drain goes on for as long as runs end, however many there are.
+func TestDrainOfMany(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		text := head
+		for i := range 8 {
+			text += experiment(fmt.Sprintf("e%d", i), "", "sleep=1h")
+		}
+		st.open = func() systemd { return &tired{systemd: fake} }
+		h := st.begin(text)
+		h.await("all run", time.Minute, func() bool { return strings.Count(h.logged(), "phase=running") == 8 })
+		if took := h.drain(); took < 30*time.Second || took > 35*time.Second {
+			st.Errorf("took %v", took)
+		}
+		for i := range 8 {
+			if end := h.ends(fmt.Sprintf("e%d", i)); len(end) != 1 || end[0].KilledAtStop {
+				st.Errorf("e%d: %+v", i, end)
+			}
+		}
 	})
 }
 

@@ -20,7 +20,7 @@ func Bare(ctx context.Context, specs []Spec, recordDir string, recorder []string
 	if err := m.prepareRecords(); err != nil {
 		return nil, err
 	}
-	c, err := dial(ctx, privateAddress(false), defaultCallTimeout)
+	c, err := dial(ctx, privateAddress(false), defaultCallTimeout, askVersion)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ type proxy struct {
 	address string
 	mu      sync.Mutex
 	hung    chan struct{} // not nil: closed when it goes on
+	busy    chan struct{} // not nil: what goes to systemd waits until it is closed
 	sockets map[net.Conn]bool
 }
 
@@ -47,21 +48,24 @@ func newProxy(t *testing.T) *proxy {
 			p.mu.Lock()
 			p.sockets[client], p.sockets[systemd] = true, true
 			p.mu.Unlock()
-			go p.pass(client, systemd)
-			go p.pass(systemd, client)
+			go p.pass(client, systemd, true)
+			go p.pass(systemd, client, false)
 		}
 	}()
 	return p
 }
 
-func (p *proxy) pass(from, to net.Conn) {
+func (p *proxy) pass(from, to net.Conn, orders bool) {
 	defer to.Close()
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)
 		p.mu.Lock()
-		hung := p.hung
+		hung, busy := p.hung, p.busy
 		p.mu.Unlock()
+		if orders && busy != nil {
+			<-busy
+		}
 		if hung != nil {
 			<-hung
 			return // what was on the way is lost
@@ -81,6 +85,20 @@ func (p *proxy) hang(on bool) {
 		close(p.hung)
 		p.hung = nil
 	}
+}
+
+// occupy lets systemd hear nothing until the function that it returns is called.
+func (p *proxy) occupy() (free func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	busy := make(chan struct{})
+	p.busy = busy
+	return sync.OnceFunc(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.busy = nil
+		close(busy)
+	})
 }
 
 func (p *proxy) cut() {
@@ -250,4 +268,34 @@ func TestSilentServer(t *testing.T) {
 	if took := time.Since(begin); took > time.Second {
 		t.Errorf("Run returned after %v", took)
 	}
+}
+
+// TestBusy: a systemd that is heard, and answers late, is not given up.
+func TestBusy(t *testing.T) {
+	const limit = 2 * time.Second
+	p := newProxy(t)
+	b := benchOf(t, transient.Options{Address: p.address, CallTimeout: limit},
+		func(m *transient.Manager) { m.SetPing(limit) })
+	b.synced(1)
+	others := newBench(t, transient.Options{})
+	others.synced(1)
+	free := p.occupy()
+	defer free()
+	begin := time.Now()
+	answer := make(chan error, 1)
+	spec := b.spec("late", "exit=0")
+	go func() { answer <- b.Start(t.Context(), spec) }()
+	for time.Since(begin) < 2*limit { // each of these is heard through the proxy too
+		others.ended(others.start(others.spec("chatter", "exit=0")))
+		others.forget()
+	}
+	free()
+	if err := <-answer; err != nil {
+		t.Error(err)
+	}
+	b.ended(spec.Unit())
+	if lost := all(b, anyOf[transient.Disconnected]); len(lost) > 0 {
+		t.Errorf("the connection was given up: %v", lost)
+	}
+	b.forget()
 }

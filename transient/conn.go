@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -39,23 +40,30 @@ type conn struct {
 	bus     *dbus.Conn
 	signals chan *dbus.Signal // in the order they came; closed with the connection
 	limit   time.Duration     // for each call
-	version string            // of systemd, such as "252.39-1~deb12u2"
+	socket  *socket
+	version string // of systemd, such as "252.39-1~deb12u2"
 }
 
-// dial connects to a service manager. Where it does not answer in a tenth of
-// the limit, it dials again, until the limit has passed.
-func dial(ctx context.Context, address string, limit time.Duration) (*conn, error) {
+// dial connects to a service manager and makes the first call of a connection,
+// greet. Where it does not answer in a tenth of the limit, it dials again, until
+// the limit has passed.
+//
+// sd-bus reads the authentication into a buffer of 256 bytes; a first message
+// that fits into what is left of that, and comes together with the end of the
+// authentication, lies there until another one comes
+// (src/libsystemd/sd-bus/bus-socket.c). So the first call must be longer.
+func dial(ctx context.Context, address string, limit time.Duration, greet func(context.Context, *conn) error) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
-		c, err := dialOnce(ctx, address, limit)
+		c, err := dialOnce(ctx, address, limit, greet)
 		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
 			return c, err
 		}
 	}
 }
 
-func dialOnce(ctx context.Context, address string, limit time.Duration) (*conn, error) {
+func dialOnce(ctx context.Context, address string, limit time.Duration, greet func(context.Context, *conn) error) (*conn, error) {
 	path, ok := strings.CutPrefix(address, "unix:path=")
 	if !ok {
 		return nil, fmt.Errorf("cannot connect to %q: not of the form unix:path=SOCKET", address)
@@ -63,15 +71,16 @@ func dialOnce(ctx context.Context, address string, limit time.Duration) (*conn, 
 	ctx, cancel := context.WithTimeout(ctx, max(limit/10, 100*time.Millisecond))
 	defer cancel()
 	var d net.Dialer
-	socket, err := d.DialContext(ctx, "unix", path)
+	unix, err := d.DialContext(ctx, "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect to systemd: %w", err)
 	}
+	socket := &socket{Conn: unix, limit: limit}
 	// godbus's authentication knows no time limit: the socket has it.
 	deadline, _ := ctx.Deadline()
 	_ = socket.SetReadDeadline(deadline)
-	c := &conn{signals: make(chan *dbus.Signal, 64), limit: limit}
-	c.bus, err = dbus.NewConn(&limitedWriter{socket, limit},
+	c := &conn{signals: make(chan *dbus.Signal, 64), limit: limit, socket: socket}
+	c.bus, err = dbus.NewConn(socket,
 		dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
 	if err != nil {
 		socket.Close()
@@ -86,55 +95,80 @@ func dialOnce(ctx context.Context, address string, limit time.Duration) (*conn, 
 	}
 	_ = socket.SetReadDeadline(time.Time{})
 	c.bus.Signal(c.signals)
-	if err := c.greet(ctx); err != nil {
+	if err := greet(ctx, c); err != nil {
 		c.bus.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
-// greet makes the first calls. sd-bus reads the authentication into a buffer
-// of 256 bytes; a first message that fits into what is left of that, and comes
-// together with the end of the authentication, lies there until another one
-// comes (src/libsystemd/sd-bus/bus-socket.c). So the first one is longer: it
-// asks for units of a name that no unit has.
-func (c *conn) greet(ctx context.Context) error {
-	var none []listedUnit
-	longer := []string{Prefix + strings.Repeat("-", 1024)}
-	if err := c.manager(ctx, "ListUnitsByPatterns", []any{[]string{}, longer}, &none); err != nil {
+// padding is a pattern that no unit's name has, and that makes a call long
+// enough to be the first of a connection.
+var padding = Prefix + strings.Repeat("-", 1024)
+
+// askVersion is the greeting of those who want to know whom they talk to.
+func askVersion(ctx context.Context, c *conn) error {
+	if _, err := c.list(ctx, padding); err != nil {
 		return err
 	}
 	return c.get(ctx, managerPath, managerIface, "Version", &c.version)
 }
 
-// limitedWriter gives up on a peer that does not read: a write that does not
-// finish within the limit fails, and godbus closes the connection.
-type limitedWriter struct {
-	net.Conn
-	limit time.Duration
+// list returns the units whose names match one of the patterns, glob(7).
+func (c *conn) list(ctx context.Context, patterns ...string) (units []listedUnit, err error) {
+	err = c.manager(ctx, "ListUnitsByPatterns", []any{[]string{}, patterns}, &units)
+	return units, err
 }
 
-func (w *limitedWriter) Write(b []byte) (int, error) {
-	_ = w.SetWriteDeadline(time.Now().Add(w.limit))
-	return w.Conn.Write(b)
+// socket gives up on a peer that does not read: a write that does not finish
+// within the limit fails, and godbus closes the connection. And it knows when
+// the peer was last heard.
+type socket struct {
+	net.Conn
+	limit time.Duration
+	heard atomic.Pointer[time.Time]
+}
+
+func (s *socket) Write(b []byte) (int, error) {
+	_ = s.SetWriteDeadline(time.Now().Add(s.limit))
+	return s.Conn.Write(b)
+}
+
+func (s *socket) Read(b []byte) (int, error) {
+	n, err := s.Conn.Read(b)
+	if n > 0 {
+		now := time.Now()
+		s.heard.Store(&now)
+	}
+	return n, err
+}
+
+// silent returns for how long the peer has not been heard.
+func (s *socket) silent() time.Duration {
+	if heard := s.heard.Load(); heard != nil {
+		return time.Since(*heard)
+	}
+	return s.limit
 }
 
 func (c *conn) close() { c.bus.Close() }
 
+// busyLimits is how many limits a call may take while systemd is heard: it then
+// works on something else, such as hundreds of deaths, and does not hang.
+const busyLimits = 3
+
 // call calls a method and stores what it returns. Every error that is not
-// systemd's own answer is ErrUncertain. After a time-out, which means that
-// systemd hangs, the connection is closed: whoever keeps it makes a new one and
-// finds out what became of everything.
+// systemd's own answer is ErrUncertain. When systemd hangs, the connection is
+// closed: whoever keeps it makes a new one and finds out what became of
+// everything.
 func (c *conn) call(ctx context.Context, path dbus.ObjectPath, method string, args []any, results ...any) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.limit, errNoAnswer)
-	defer cancel()
 	short := method[strings.LastIndexByte(method, '.')+1:]
-	call := c.bus.Object(busName, path).CallWithContext(ctx, method, 0, args...)
+	call, answered := c.ask(ctx, path, method, args)
 	switch {
-	case call.Err == nil:
-	case isBusError(call.Err):
+	case answered && call.Err == nil:
+	case answered && isBusError(call.Err):
 		return fmt.Errorf("%s: %w", short, call.Err)
-	case errors.Is(context.Cause(ctx), errNoAnswer):
+	case !answered || errors.Is(context.Cause(ctx), errNoAnswer):
 		c.close()
 		return fmt.Errorf("%s: %w: %w", short, ErrUncertain, context.DeadlineExceeded)
 	default: // the connection was lost, or the caller did not want to wait
@@ -149,7 +183,29 @@ func (c *conn) call(ctx context.Context, path dbus.ObjectPath, method string, ar
 	return nil
 }
 
-// errNoAnswer tells the connection's own time limit from the caller's.
+// ask calls a method and waits until it is over, or until the limit has passed
+// in which nothing was heard from systemd.
+func (c *conn) ask(ctx context.Context, path dbus.ObjectPath, method string, args []any) (call *dbus.Call, answered bool) {
+	ctx, cancel := context.WithTimeout(ctx, busyLimits*c.limit)
+	defer cancel()
+	call = c.bus.Object(busName, path).GoWithContext(ctx, method, 0, make(chan *dbus.Call, 1), args...)
+	begin, silence := time.Now(), time.NewTimer(c.limit)
+	defer silence.Stop()
+	for {
+		select {
+		case <-call.Done:
+			return call, !errors.Is(call.Err, context.DeadlineExceeded) || time.Since(begin) < busyLimits*c.limit
+		case <-silence.C:
+			left := c.limit - c.socket.silent()
+			if left <= 0 {
+				return call, false
+			}
+			silence.Reset(left)
+		}
+	}
+}
+
+// errNoAnswer tells a time limit of this package from a caller's.
 var errNoAnswer = errors.New("no answer from systemd")
 
 // manager calls a method of systemd's Manager object.

@@ -30,9 +30,9 @@ type Options struct {
 	// unix:path=SOCKET; "" is its private socket, where no message bus is
 	// between.
 	Address string
-	// CallTimeout bounds each D-Bus call; 0 is 25 s, as D-Bus itself has it: PID 1
-	// is busy with hundreds of deaths before it hangs. A call that takes longer
-	// counts as a lost connection.
+	// CallTimeout is for how long systemd may be silent while a call waits; 0 is
+	// 25 s, as D-Bus itself has it. Then the connection counts as lost. While
+	// systemd is heard, a call may take three times as long.
 	CallTimeout time.Duration
 }
 
@@ -126,7 +126,7 @@ func (m *Manager) Run(ctx context.Context) error {
 
 	redial, lost := minRedial, false
 	for ctx.Err() == nil {
-		c, err := dial(ctx, m.options.Address, m.options.CallTimeout)
+		c, err := dial(ctx, m.options.Address, m.options.CallTimeout, askVersion)
 		if err == nil {
 			redial = minRedial
 			err = m.serve(ctx, c, &lost)

@@ -8,7 +8,7 @@ import (
 // Probe asks a service manager and the kernel what they can do, without
 // managing anything.
 func Probe(ctx context.Context, user bool) (Host, error) {
-	c, err := dial(ctx, privateAddress(user), defaultCallTimeout)
+	c, err := dial(ctx, privateAddress(user), defaultCallTimeout, askVersion)
 	if err != nil {
 		return Host{}, err
 	}

@@ -28,9 +28,8 @@ type listedUnit struct {
 // reported as found, what has ended meanwhile as ended. On a new connection,
 // what became of the starts that were under way on the old one is settled.
 func (m *Manager) reconcile(ctx context.Context, c *conn, isNew bool) error {
-	var list []listedUnit
-	patterns := []string{Prefix + "*.service", Prefix + "*.scope"}
-	if err := c.manager(ctx, "ListUnitsByPatterns", []any{[]string{}, patterns}, &list); err != nil {
+	list, err := c.list(ctx, Prefix+"*.service", Prefix+"*.scope")
+	if err != nil {
 		return fmt.Errorf("cannot list the units: %w", err)
 	}
 	there := make(map[dbus.ObjectPath]bool, len(list))

@@ -2,7 +2,6 @@ package transient
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -54,9 +53,9 @@ const (
 	maxRecord        = 64 << 10                // bytes of a record file
 )
 
-// runRecorder is the hidden mode "record": DIR SCOPE EXPERIMENT RUN ATTEMPT,
-// with SCOPE "system" or "user". The identity comes as arguments, because an
-// EnvironmentFile of the experiment could set any variable.
+// runRecorder is the hidden mode "record": DIR SCOPE EXPERIMENT RUN ATTEMPT
+// [distrustEnvironment], with SCOPE "system" or "user". The identity comes as
+// arguments, because an EnvironmentFile of the experiment could set any variable.
 func runRecorder(args []string) int {
 	limit := time.AfterFunc(recorderLimit, func() { os.Exit(1) })
 	defer limit.Stop()
@@ -67,8 +66,12 @@ func runRecorder(args []string) int {
 	return 0
 }
 
+// distrustEnvironment is the argument that tells the recorder to ask systemd how
+// the run ended: it puts the variables of EnvironmentFiles over its own.
+const distrustEnvironment = "environment-files"
+
 func writeRecord(args []string, env func(string) string) error {
-	if len(args) != 5 {
+	if len(args) != 5 && (len(args) != 6 || args[5] != distrustEnvironment) {
 		return fmt.Errorf("cannot record: want DIR SCOPE EXPERIMENT RUN ATTEMPT")
 	}
 	dir, user := args[0], args[1] == "user"
@@ -86,7 +89,7 @@ func writeRecord(args []string, env func(string) string) error {
 	r.measure()
 	ctx, cancel := context.WithTimeout(context.Background(), recorderAskLimit)
 	defer cancel()
-	r.ask(ctx, privateAddress(user))
+	r.ask(ctx, privateAddress(user), len(args) == 6)
 	return r.write(dir)
 }
 
@@ -108,35 +111,41 @@ func (r *record) measure() {
 	}
 }
 
-// ask asks systemd what the environment does not say. Where the two differ
-// about the invocation, systemd is right.
-func (r *record) ask(ctx context.Context, address string) {
-	c, err := dial(ctx, address, recorderAskLimit)
+// ask asks systemd what the environment does not say, with as few questions as
+// can be: PID 1 may be busy with the ends of hundreds. Where the two differ about
+// the invocation, systemd is right.
+func (r *record) ask(ctx context.Context, address string, distrust bool) {
+	c, err := dial(ctx, address, recorderAskLimit, r.askJob)
 	if err != nil {
 		return
 	}
 	defer c.close()
 	path := unitPath(r.Unit)
-	if kind, err := c.jobOf(ctx, path); err == nil { // first: it decides the most, and PID 1 may be slow
-		requested := kind == "stop" || kind == "restart"
-		r.StopRequested = &requested
+	if all, err := c.getAll(ctx, path, unitIface); err == nil {
+		s := readUnitState(all)
+		if s.invocation != "" {
+			r.Invocation = s.invocation
+		}
+		r.Created, r.Active = s.created, s.entered
+		if r.Active.Before(r.Created) {
+			r.Active = time.Time{} // of the invocation before
+		}
 	}
-	var id []byte
-	if c.get(ctx, path, unitIface, "InvocationID", &id) == nil && len(id) == 16 {
-		r.Invocation = hex.EncodeToString(id)
-	}
-	var created, active uint64
-	if c.get(ctx, path, unitIface, "InactiveExitTimestamp", &created) == nil {
-		r.Created = fromMicroseconds(created)
-	}
-	if c.get(ctx, path, unitIface, "ActiveEnterTimestamp", &active) == nil && active >= created {
-		r.Active = fromMicroseconds(active)
-	}
-	// systemd puts the variables of EnvironmentFiles over its own.
-	var files []environmentFile
-	if c.get(ctx, path, serviceIface, "EnvironmentFiles", &files) == nil && len(files) > 0 {
+	if distrust {
 		r.askEnd(ctx, c, path)
 	}
+}
+
+// askJob asks whether the unit has a job that takes it down: that comes first,
+// because it decides the most.
+func (r *record) askJob(ctx context.Context, c *conn) error {
+	units, err := c.list(ctx, r.Unit, padding)
+	if err != nil {
+		return err
+	}
+	requested := len(units) == 1 && (units[0].JobType == "stop" || units[0].JobType == "restart")
+	r.StopRequested = &requested
+	return nil
 }
 
 // askEnd asks systemd how the main process ended.

@@ -54,7 +54,7 @@ func (m *Manager) Start(ctx context.Context, spec Spec) error {
 }
 
 // startCalls is how long a start may take, in time limits of a call.
-const startCalls = 3
+const startCalls = 4
 
 // startLimit bounds a start. A call that is under way then has no answer, and
 // its connection is closed, as after its own limit: the next one shows what
@@ -166,8 +166,12 @@ func (m *Manager) recorder(spec Spec) []string {
 	if m.options.User {
 		scope = "user"
 	}
-	return append(slices.Clone(m.options.Recorder), m.options.RecordDir, scope,
+	command := append(slices.Clone(m.options.Recorder), m.options.RecordDir, scope,
 		spec.Experiment, strconv.Itoa(spec.Run), strconv.Itoa(spec.Attempt))
+	if len(spec.EnvironmentFiles) > 0 {
+		command = append(command, distrustEnvironment)
+	}
+	return command
 }
 
 // expect tracks a unit that is about to be created over a connection. If that

@@ -40,7 +40,7 @@ var errHung = errors.New("systemd does not answer")
 
 // watch handles the signals of a connection, in their order, until it is lost.
 func (m *Manager) watch(ctx context.Context, c *conn) error {
-	ping := time.NewTicker(m.ping)
+	ping := time.NewTimer(m.ping)
 	defer ping.Stop()
 	reloading := false
 	for {
@@ -62,6 +62,11 @@ func (m *Manager) watch(ctx context.Context, c *conn) error {
 				return err
 			}
 		case <-ping.C:
+			if left := m.ping - c.socket.silent(); left > 0 {
+				ping.Reset(left)
+				continue
+			}
+			ping.Reset(m.ping)
 			var version string
 			if err := c.get(ctx, managerPath, managerIface, "Version", &version); err != nil {
 				return fmt.Errorf("%w: %w", errHung, err)
