@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -176,12 +175,12 @@ func TestDrainGivesUp(t *testing.T) {
 // tired is a systemd that stops one unit after the other.
 type tired struct {
 	systemd
-	turn sync.Mutex
+	turn chan struct{} // has one place
 }
 
 func (s *tired) Stop(ctx context.Context, unit string) error {
-	s.turn.Lock()
-	defer s.turn.Unlock()
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
 	time.Sleep(4 * time.Second)
 	return s.systemd.Stop(ctx, unit)
 }
@@ -193,7 +192,7 @@ func TestDrainOfMany(t *testing.T) {
 		for i := range 8 {
 			text += experiment(fmt.Sprintf("e%d", i), "", "sleep=1h")
 		}
-		st.open = func() systemd { return &tired{systemd: fake} }
+		st.open = func() systemd { return &tired{systemd: fake, turn: make(chan struct{}, 1)} }
 		h := st.begin(text)
 		h.await("all run", time.Minute, func() bool { return strings.Count(h.logged(), "phase=running") == 8 })
 		if took := h.drain(); took < 30*time.Second || took > 35*time.Second {
