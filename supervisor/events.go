@@ -44,25 +44,14 @@ func (s *Supervisor) byUnit(unit string) *experiment {
 }
 
 // sync is called when all that exists is known: now the budget can be set, and
-// what is wanted and was not found running can be queued.
+// what the ledger says can be compared with it.
 func (s *Supervisor) sync() {
 	s.synced = true
 	s.setBudget()
 	s.stopOrphans()
-	if s.ready {
-		return
+	if !s.ready {
+		s.learn()
 	}
-	s.ready = true
-	for _, e := range s.experiments {
-		if ev, ok := s.away[e]; ok && e.phase == Idle {
-			s.take(e, ev)
-		}
-		if e.phase == Idle && e.cfg.Autostart && s.leaving.how == stay {
-			s.want(e)
-		}
-	}
-	s.away = nil
-	s.Notify("READY=1")
 }
 
 // sliceRetry is the time between attempts to set the budget.
@@ -125,7 +114,7 @@ func (s *Supervisor) started(ev transient.Started) {
 		}
 		return
 	}
-	if (e.phase.Active() && e.phase != Starting || ev.Loading) && e.unit.Invocation == ev.Unit.Invocation {
+	if e.unit.Invocation == ev.Unit.Invocation && e.phase.Active() && (e.phase != Starting || ev.Loading) {
 		return // told again after a reconnection
 	}
 	e.answered = true
@@ -133,6 +122,7 @@ func (s *Supervisor) started(ev transient.Started) {
 		e.holds = ev.Effective.MemoryMax // it was started with more than is configured now
 	}
 	expected := (e.phase == Starting || e.phase == Stopping) && ev.Unit.Run == e.run
+	run := s.number(e, ev.Unit)
 	e.unit, e.uses, e.warnAt = ev.Unit, 0, warnTime(e.cfg, ev.Unit.Since)
 	for _, w := range ev.Warnings {
 		s.warnOnce(w)
@@ -142,19 +132,20 @@ func (s *Supervisor) started(ev transient.Started) {
 		if e.stop.step == stopAwaitUnit { // it was to end before it had begun
 			s.checkpoint(e)
 		}
+		s.keep(e, nil)
 		return
 	case ev.Loading:
-		e.run, e.attempt = max(e.run, ev.Unit.Run), ev.Unit.Attempt
+		e.run, e.attempt = run, ev.Unit.Attempt
 		if e.phase.Allows(Starting) {
 			s.move(e, Starting, "found starting")
 		}
 	case expected:
 		s.move(e, Running, "", limitAttrs(ev)...)
 	case ev.Found:
-		e.run, e.attempt = max(e.run, ev.Unit.Run), ev.Unit.Attempt
+		e.run, e.attempt = run, ev.Unit.Attempt
 		s.move(e, Running, "found running", limitAttrs(ev)...)
 	default: // an invocation of somebody else's, with the number of an earlier one
-		e.run = max(e.run+1, ev.Unit.Run)
+		e.run = run
 		s.move(e, Running, "started by somebody else, not through brainjar", limitAttrs(ev)...)
 	}
 	if ev.Unit.Frozen {
@@ -204,25 +195,19 @@ func (s *Supervisor) frozen(ev transient.Frozen) {
 	}
 }
 
-// noteEnd takes the end of a run. One that nobody waits for is only cleared
-// away.
+// noteEnd takes the end of a run. Those that come before all is known wait for
+// that; one that nobody waits for is only cleared away.
 func (s *Supervisor) noteEnd(ev transient.Ended) {
 	e := s.byID[ev.Unit.Experiment]
 	switch {
+	case !s.ready && (e == nil || e.phase == Idle):
+		s.away = append(s.away, ev)
 	case e == nil:
-		s.Log.Info("run of an experiment that is not configured ended", "experiment", ev.Unit.Experiment, "unit", ev.Unit.Name, "result", ev.Outcome.Result)
-		delete(s.orphans, ev.Unit.Name)
-		s.forget(ev.Unit)
-	case !s.ready && e.phase == Idle:
-		if other, ok := s.away[e]; ok {
-			if other.Unit.Run > ev.Unit.Run {
-				ev, other = other, ev
-			}
-			s.forget(other.Unit)
-		}
-		s.away[e] = ev
+		s.bystander(ev)
 	case e.ownsEnd(ev.Unit):
 		s.take(e, ev)
+	case !s.ready:
+		s.away = append(s.away, ev)
 	default:
 		s.forget(ev.Unit)
 	}
@@ -239,9 +224,10 @@ func (e *experiment) ownsEnd(u transient.Unit) bool {
 
 // take makes the end of a run that of its experiment.
 func (s *Supervisor) take(e *experiment, ev transient.Ended) {
-	e.run, e.attempt, e.unit = max(e.run, ev.Unit.Run), ev.Unit.Attempt, ev.Unit
-	s.ended(e, ev.Outcome)
-	s.forget(ev.Unit)
+	e.run, e.attempt = s.number(e, ev.Unit), ev.Unit.Attempt
+	e.unit = ev.Unit
+	s.closeRow(ev.Unit.Invocation)
+	s.ended(e, ev.Outcome, s.settleEnd(ev.Unit))
 	s.progress()
 }
 
@@ -254,8 +240,8 @@ func (s *Supervisor) forget(u transient.Unit) {
 	})
 }
 
-// ended decides what follows a run.
-func (s *Supervisor) ended(e *experiment, o transient.Outcome) {
+// ended decides what follows a run. then is called when that is on disk.
+func (s *Supervisor) ended(e *experiment, o transient.Outcome, then func(error)) {
 	lasted := o.Ended.Sub(o.Started)
 	if o.Started.IsZero() || o.Ended.IsZero() {
 		lasted = 0
@@ -269,5 +255,7 @@ func (s *Supervisor) ended(e *experiment, o transient.Outcome) {
 	e.last, e.attempt, e.requeues = next.Result, next.Attempt, next.Requeues
 	e.due = time.Now().Add(next.Delay)
 	o.Result = next.Result
-	s.change(e, Change{To: next.Phase, Reason: next.Reason, Ended: &o}, resultAttrs(o, e.cfg.MemoryMax)...)
+	cause := e.stop.cause
+	s.change(e, Change{To: next.Phase, Reason: next.Reason, Ended: &o}, then, resultAttrs(o, e.cfg.MemoryMax)...)
+	s.onceMore(e, cause)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"brainjar/internal/config"
+	"brainjar/internal/ledger"
 	"brainjar/internal/quantity"
 	"brainjar/transient"
 )
@@ -33,21 +34,42 @@ type experiment struct {
 	warnAt      time.Time // when to announce the end of runtime_max; zero: never
 	answered    bool      // systemd has taken the order to start: there is a unit
 	stop        stop      // how it is being ended, while Stopping
+
+	cause   Cause          // why brainjar ends, or ended, the latest run
+	hold    string         // why a person holds it; "": nobody does
+	again   bool           // it is to be queued again once it has ended
+	enabled *bool          // overrides autostart; nil: nothing does
+	past    *ledger.Wanted // what the ledger says, until all is known that happened since
+}
+
+// memoryMax is the limit of memory that is in force, or would be.
+func (e *experiment) memoryMax() quantity.Bytes { return max(e.cfg.MemoryMax, e.holds) }
+
+// autostart reports whether the experiment is wanted without having been asked for.
+func (e *experiment) autostart() bool {
+	if e.enabled != nil {
+		return *e.enabled
+	}
+	return e.cfg.Autostart
 }
 
 // demand is what the experiment asks of the machine.
 func (e *experiment) demand() quantity.Bytes {
-	return max(e.cfg.MemoryMax, e.holds) + e.cfg.GPUMemory
+	return e.memoryMax() + e.cfg.GPUMemory
 }
 
 // move puts an experiment into a phase, without a run having ended.
 func (s *Supervisor) move(e *experiment, to Phase, reason string, facts ...slog.Attr) {
-	s.change(e, Change{To: to, Reason: reason}, facts...)
+	s.change(e, Change{To: to, Reason: reason}, nil, facts...)
 }
 
-// change is the only place where a phase changes. Every change is logged and
-// told to the observer.
-func (s *Supervisor) change(e *experiment, c Change, facts ...slog.Attr) {
+// change is the only place where a phase changes. Every change is logged, told
+// to the observer and written to the ledger; then, if not nil, is called in the
+// loop when that was done.
+func (s *Supervisor) change(e *experiment, c Change, then func(error), facts ...slog.Attr) {
+	if e.hold != "" && (c.To == Queued || c.To == Backoff) {
+		c.To, c.Reason = Held, e.hold
+	}
 	c.At, c.Experiment, c.Run, c.From = time.Now(), e.cfg.ID, e.run, e.phase
 	if !c.From.Allows(c.To) {
 		s.Log.Error("phase change is not in the table", "experiment", c.Experiment, "from", c.From, "to", c.To)
@@ -64,6 +86,7 @@ func (s *Supervisor) change(e *experiment, c Change, facts ...slog.Attr) {
 	}
 	s.log(c, facts)
 	s.Observe(c)
+	s.write(s.entry(e, c), then)
 }
 
 // log writes a change for people. That an experiment is queued is not worth a

@@ -190,7 +190,7 @@ func dependencies(st stage) {
 func stoppedOutside(st stage) {
 	h := st.begin(head + experiment("a", "", "sleep=1h"))
 	h.awaitPhase(supervisor.Running, 10*time.Second, "a")
-	if err := h.Stop(context.Background(), "brainjar-a.service"); err != nil {
+	if err := h.systemd.Stop(context.Background(), "brainjar-a.service"); err != nil {
 		st.Fatal(err)
 	}
 	h.awaitPhase(supervisor.Stopped, 10*time.Second, "a")
@@ -217,7 +217,7 @@ func killedOutside(st stage) {
 	h := st.begin(head + experiment("a", "", "sleep=1h"))
 	h.awaitPhase(supervisor.Running, 10*time.Second, "a")
 	for i := range 3 {
-		if err := h.Kill(context.Background(), "brainjar-a.service", transient.Main, syscall.SIGKILL); err != nil {
+		if err := h.systemd.Kill(context.Background(), "brainjar-a.service", transient.Main, syscall.SIGKILL); err != nil {
 			st.Fatal(err)
 		}
 		h.await("it runs again", 10*time.Second, func() bool {
@@ -237,7 +237,7 @@ func heat(st stage) {
 	h := st.begin(head + experiment("a", "", "sleep=1h") + experiment("b", "autostart = true\nafter = { a = \"started\" }", "sleep=1h"))
 	h.awaitPhase(supervisor.Running, 10*time.Second, "a", "b")
 	h.feel(76.2)
-	if err := h.Kill(context.Background(), "brainjar-a.service", transient.Main, syscall.SIGKILL); err != nil {
+	if err := h.systemd.Kill(context.Background(), "brainjar-a.service", transient.Main, syscall.SIGKILL); err != nil {
 		st.Fatal(err)
 	}
 	h.await("a waits for the heat to go", 10*time.Second, func() bool {
@@ -265,15 +265,15 @@ func freeze(st stage) {
 	h := st.begin(head + experiment("a", "checkpoint_signal = \"SIGUSR1\"", "on=USR1:exit=7", "sleep=1h"))
 	h.awaitPhase(supervisor.Running, 10*time.Second, "a")
 	st.settle()
-	if err := h.Freeze(context.Background(), "brainjar-a.service"); err != nil {
+	if err := h.systemd.Freeze(context.Background(), "brainjar-a.service"); err != nil {
 		st.Fatal(err)
 	}
 	h.awaitPhase(supervisor.Frozen, 10*time.Second, "a")
-	if err := h.Thaw(context.Background(), "brainjar-a.service"); err != nil {
+	if err := h.systemd.Thaw(context.Background(), "brainjar-a.service"); err != nil {
 		st.Fatal(err)
 	}
 	h.awaitPhase(supervisor.Running, 10*time.Second, "a")
-	if err := h.Freeze(context.Background(), "brainjar-a.service"); err != nil {
+	if err := h.systemd.Freeze(context.Background(), "brainjar-a.service"); err != nil {
 		st.Fatal(err)
 	}
 	h.awaitPhase(supervisor.Frozen, 10*time.Second, "a")

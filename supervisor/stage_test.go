@@ -38,6 +38,7 @@ type stage struct {
 	program string         // that runs workloads
 	dir     string
 	real    bool
+	book    *book           // what outlives a brainjar; nil: nothing
 	first   sensors.Reading // what the sensors say at first; none: a machine without zones
 }
 
@@ -77,7 +78,7 @@ func (st stage) begin(text string) *house {
 	st.Helper()
 	h := &house{stage: st, systemd: st.open(), readings: make(chan sensors.Reading, 1), over: make(chan struct{})}
 	h.readings <- st.first
-	h.Supervisor = supervisor.New(supervisor.Supervisor{
+	settings := supervisor.Supervisor{
 		Config: st.parse(text), Units: h.systemd, House: h.systemd, Freezer: h.systemd, Events: h.systemd.Events(),
 		Readings: h.readings, MemTotal: 64 * quantity.GiB,
 		Log: slog.New(slog.NewTextHandler(h, nil)),
@@ -86,7 +87,11 @@ func (st stage) begin(text string) *house {
 			defer h.mu.Unlock()
 			h.changes = append(h.changes, c)
 		},
-	})
+	}
+	if st.book != nil {
+		settings.Ledger, settings.Past, settings.Boot = st.book, st.book.past(), st.book.boot
+	}
+	h.Supervisor = supervisor.New(settings)
 	ctx, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel
 	bus := make(chan struct{})

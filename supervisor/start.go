@@ -101,16 +101,29 @@ func (s *Supervisor) holdReason() string {
 	return s.heat.Reason
 }
 
-// start asks systemd for the unit of the next run.
+// start begins the next run: that is written, and then systemd is asked for its
+// unit.
 func (s *Supervisor) start(e *experiment) {
 	e.run++
 	kind := transient.Kind(e.cfg.Kind)
 	e.unit = transient.Unit{Name: transient.UnitName(e.cfg.ID, kind), Experiment: e.cfg.ID, Run: e.run, Attempt: e.attempt, Kind: kind}
 	e.uses, e.holds, e.answered = 0, 0, false
-	s.move(e, Starting, "")
-	run := e.run
-	order := launch{cfg: e.cfg, run: run, attempt: e.attempt, last: e.last, userManager: s.UserManager}
+	e.cause = NoCause
 	s.launching++
+	run := e.run
+	s.change(e, Change{To: Starting}, func(error) { s.launch(e, run) })
+}
+
+// launch asks systemd for the unit of a run that has been written.
+func (s *Supervisor) launch(e *experiment, run int) {
+	if e.run != run || e.phase != Starting {
+		s.launching--
+		if e.run == run && e.phase == Stopping && e.unit.Invocation == "" {
+			s.notBegun(e)
+		}
+		return
+	}
+	order := launch{cfg: e.cfg, run: run, attempt: e.attempt, last: e.last, userManager: s.UserManager}
 	s.do(func(ctx context.Context) error {
 		spec, err := order.spec()
 		if err != nil {
@@ -132,7 +145,7 @@ func (s *Supervisor) startAnswered(e *experiment, run int, err error) {
 		return
 	}
 	if err != nil {
-		s.ended(e, transient.Outcome{Result: transient.StartFailed, ExitCode: -1, Detail: err.Error()})
+		s.ended(e, transient.Outcome{Result: transient.StartFailed, ExitCode: -1, Detail: err.Error()}, nil)
 		return
 	}
 	e.answered = true
@@ -150,10 +163,23 @@ const lostStartDelay = 5 * time.Second
 // startLost lets an experiment wait that systemd never got to start: systemd
 // failed, not the experiment, so it is not counted.
 func (s *Supervisor) startLost(e *experiment, err error) {
-	if e.phase == Stopping && e.stop.cause != CauseHeat {
-		s.move(e, Stopped, "it had not begun")
+	if e.phase == Stopping {
+		s.notBegun(e)
 		return
 	}
-	s.move(e, Backoff, "systemd did not start it: "+err.Error())
+	e.run-- // the number is still free
 	e.due = time.Now().Add(lostStartDelay)
+	s.move(e, Backoff, "systemd did not start it: "+err.Error())
+}
+
+// notBegun ends a run that was to end before systemd had been asked for it.
+func (s *Supervisor) notBegun(e *experiment) {
+	e.run--
+	if e.stop.cause == CauseHeat || e.stop.cause == CauseMemory {
+		s.move(e, Queued, "it had not begun")
+		return
+	}
+	cause := e.stop.cause
+	s.move(e, Stopped, "it had not begun")
+	s.onceMore(e, cause)
 }

@@ -42,6 +42,7 @@ func (s *Supervisor) end(e *experiment, cause Cause, reason string) {
 		return
 	}
 	before := e.phase
+	e.cause = cause
 	s.move(e, Stopping, reason)
 	e.stop = stop{cause: cause}
 	switch before {

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"brainjar/internal/config"
+	"brainjar/internal/ledger"
 	"brainjar/internal/quantity"
 	"brainjar/sensors"
 	"brainjar/transient"
@@ -78,6 +79,14 @@ type Supervisor struct {
 	// cannot give an experiment a user of its own.
 	UserManager bool
 
+	// Ledger keeps what must outlive brainjar, and Past is what it kept. Nil:
+	// nothing is kept.
+	Ledger Ledger
+	Past   ledger.Past
+	// Boot names the present boot of the machine, so that a run which was cut off
+	// by the end of an earlier one can be told.
+	Boot string
+
 	// Observe is told every change of a phase, in order, from inside the loop:
 	// it must not block. Nil: nobody is told.
 	Observe func(Change)
@@ -106,9 +115,10 @@ type state struct {
 	synced bool // all units that exist are known
 	ready  bool // READY=1 was sent
 
-	// away holds the latest run of each experiment that ended while brainjar
-	// was away, until all is known that happened meanwhile.
-	away map[*experiment]transient.Ended
+	// away are the ends of runs while brainjar was away, until all is known
+	// that happened meanwhile; open are the runs of the ledger without an end.
+	away []transient.Ended
+	open []ledger.Run
 	// orphans are units, by name, that no experiment owns and that must end.
 	orphans map[string]transient.Started
 
@@ -127,7 +137,12 @@ type state struct {
 
 	leaving departure
 	status  string // last STATUS= sent
-	calls   int    // goroutines that will post an answer
+
+	// unwritten are units whose end could not be put on disk.
+	unwritten   []transient.Unit
+	unwrittenAt time.Time // when to try again
+
+	calls int // goroutines that will post an answer
 }
 
 // New returns a supervisor that is ready to Run, and to take orders before it
@@ -149,7 +164,7 @@ func New(s Supervisor) *Supervisor {
 		s.Random = rand.Float64
 	}
 	s.byID, s.warned = map[string]*experiment{}, map[string]bool{}
-	s.away, s.orphans = map[*experiment]transient.Ended{}, map[string]transient.Started{}
+	s.orphans = map[string]transient.Started{}
 	s.budget = s.Config.Budget(s.MemTotal)
 	t := s.Config.Thermal
 	s.governor = Governor{Throttle: t.Throttle, Resume: t.Resume, Critical: t.Critical}
@@ -159,6 +174,8 @@ func New(s Supervisor) *Supervisor {
 		s.experiments = append(s.experiments, e)
 		s.byID[c.ID] = e
 	}
+	s.remember(s.Past)
+	s.Past = ledger.Past{}
 	return &s
 }
 
@@ -296,6 +313,7 @@ func (s *Supervisor) settle(now time.Time) time.Duration {
 		}
 	}
 	s.admit(now, &next)
+	s.writeAgain(now, &next)
 	if !s.felt && now.Before(s.feelBy) {
 		next = earlier(next, s.feelBy)
 	}

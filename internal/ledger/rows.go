@@ -1,0 +1,88 @@
+// Package ledger is brainjar's durable memory: what is wanted, what ran, and
+// what happened.
+package ledger
+
+import (
+	"time"
+
+	"brainjar/internal/quantity"
+)
+
+// Wanted is how an experiment stands: one row of table wanted.
+type Wanted struct {
+	Experiment string
+	Phase      string
+	Reason     string
+	Since      time.Time // of the phase
+	Run        int       // number of the latest run; 0: none
+	Attempt    int       // restarts in a row
+	Requeues   int       // times in a row that heat or memory sent it back
+	Invocation string    // of the latest run; "" if not known
+	Unit       string
+	Cause      string // why brainjar ends, or ended, the latest run; "": it does not
+	LastResult string
+	QueuedAt   time.Time // zero: it is not queued
+
+	ScarceSince time.Time // since when it has waited for nothing but room
+	DueAt       time.Time // when its backoff ends
+	Hold        string    // why a person holds it; "": nobody does
+	Enabled     *bool     // overrides autostart; nil: nothing does
+	Overrides   string    // JSON object of keys; "": none
+	Submitted   string    // JSON object: the experiment itself, that no file names
+	Boot        string    // boot_id under which this was written
+}
+
+// Run is one run: one row of table runs. In a Write, what is zero does not
+// change what an earlier Write said.
+type Run struct {
+	Experiment string
+	Run        int
+	Attempt    int
+	Invocation string
+	Unit       string
+	Command    string // JSON list
+	Limits     string // JSON object
+	QueuedAt   time.Time
+	StartedAt  time.Time
+	EndedAt    time.Time
+	Result     string
+	Reason     string
+	ExitCode   *int   // nil: the program did not exit by itself
+	Signal     string // "SIGTERM"
+	OOMKills   int
+
+	MemoryMax, MemoryPeak, GPUMemoryPeak quantity.Bytes
+
+	CPUSeconds       float64
+	MaxTemperature   *float64 // °C; nil: unknown
+	EnergyJoules     *float64 // nil: unknown
+	ThrottledSeconds float64
+	Tainted          string // what makes its measurements doubtful; "": nothing
+	Boot             string
+}
+
+// Event is one thing that happened: one row of table events.
+type Event struct {
+	ID         int64
+	At         time.Time
+	Experiment string
+	Run        int
+	Kind       string
+	From, To   string // phases
+	Reason     string
+}
+
+// Write is one change, applied whole or not at all.
+type Write struct {
+	Event  *Event
+	Wanted *Wanted
+	Run    *Run
+	Remove string // the experiment whose row of wanted goes
+}
+
+// Past is what brainjar needs to know of its earlier life.
+type Past struct {
+	Wanted  []Wanted
+	Open    []Run          // without an end
+	LastRun map[string]int // highest number of a run, by experiment
+}

@@ -1,0 +1,209 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"brainjar/internal/ledger"
+	"brainjar/transient"
+)
+
+// Why an order cannot be obeyed.
+var (
+	// ErrUnknown: there is no experiment of that name.
+	ErrUnknown = errors.New("no such experiment")
+	// ErrNotRunning: the order is one for an experiment that runs.
+	ErrNotRunning = errors.New("not running")
+	// ErrLeaving: brainjar is about to end.
+	ErrLeaving = errors.New("brainjar is stopping")
+	// ErrNotWritten: the order is obeyed, but not on disk: it would not survive
+	// brainjar.
+	ErrNotWritten = errors.New("not on disk")
+)
+
+// obey carries out an order in the loop, and returns when that is on disk.
+// Whoever asked does not wait for longer than ctx; the order holds all the same.
+func (s *Supervisor) obey(ctx context.Context, id string, do func(e *experiment, acknowledge func(error))) error {
+	answer := make(chan error, 1)
+	s.order(func() {
+		e := s.byID[id]
+		switch {
+		case e == nil:
+			answer <- fmt.Errorf("%w: %s", ErrUnknown, id)
+		case !s.ready:
+			answer <- fmt.Errorf("%w yet: systemd has not told what runs", ErrNotReady)
+		default:
+			do(e, func(err error) {
+				if err != nil && !errors.Is(err, ErrNotRunning) && !errors.Is(err, ErrLeaving) {
+					err = fmt.Errorf("%w: %w", ErrNotWritten, err)
+				}
+				answer <- err
+			})
+		}
+	})
+	select {
+	case err := <-answer:
+		return err
+	case <-s.done:
+		return ErrEnded
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// ErrNotReady is the answer to an order that comes before brainjar knows what
+// runs.
+var ErrNotReady = errors.New("not ready")
+
+// Start wants an experiment: it is queued, with its count of restarts begun
+// anew, and released if it was held. One that runs, or waits already, is left
+// alone; one in backoff does not wait any longer. It returns when that is on
+// disk.
+func (s *Supervisor) Start(ctx context.Context, id string) error {
+	return s.obey(ctx, id, s.orderStart)
+}
+
+func (s *Supervisor) orderStart(e *experiment, acknowledge func(error)) {
+	switch {
+	case s.leaving.how != stay:
+		acknowledge(ErrLeaving)
+	case e.phase == Stopping:
+		e.again = true
+		s.keep(e, acknowledge)
+	case e.phase.Active() || e.phase == Queued:
+		s.keep(e, acknowledge)
+	default:
+		e.hold, e.attempt, e.requeues = "", 0, 0
+		s.change(e, Change{To: Queued}, acknowledge)
+	}
+}
+
+// Stop ends an experiment, gracefully if it runs, and wants it no more. It
+// returns when that is on disk; the end itself is a Change.
+func (s *Supervisor) Stop(ctx context.Context, id string) error {
+	return s.obey(ctx, id, s.orderStop)
+}
+
+func (s *Supervisor) orderStop(e *experiment, acknowledge func(error)) {
+	e.again = false
+	switch {
+	case e.phase == Stopping:
+		e.stop.cause, e.cause = CauseAsked, CauseAsked
+		s.keep(e, acknowledge)
+	case e.phase.Active():
+		s.end(e, CauseAsked, "stop was asked for")
+		s.keep(e, acknowledge)
+	case e.phase == Queued || e.phase == Backoff || e.phase == Held:
+		e.hold = ""
+		s.change(e, Change{To: Stopped, Reason: "stop was asked for"}, acknowledge)
+	default:
+		s.keep(e, acknowledge)
+	}
+}
+
+// Restart ends an experiment that runs and then queues it again, with its count
+// of restarts begun anew; one that does not run is started.
+func (s *Supervisor) Restart(ctx context.Context, id string) error {
+	return s.obey(ctx, id, func(e *experiment, acknowledge func(error)) {
+		if !e.phase.Active() || s.leaving.how != stay {
+			s.orderStart(e, acknowledge)
+			return
+		}
+		if e.phase != Stopping {
+			s.end(e, CauseAsked, "restart was asked for")
+		}
+		e.again = true
+		s.keep(e, acknowledge)
+	})
+}
+
+// Hold keeps an experiment from being started until it is released; what runs,
+// runs to its end. why says who wants that, or what for.
+func (s *Supervisor) Hold(ctx context.Context, id, why string) error {
+	return s.obey(ctx, id, func(e *experiment, acknowledge func(error)) {
+		e.hold = orElse(why, "held") + " (`brainjar release " + e.cfg.ID + "`)"
+		if e.phase.Active() || e.phase == Held {
+			s.keep(e, acknowledge)
+			return
+		}
+		s.change(e, Change{To: Held, Reason: e.hold}, acknowledge)
+	})
+}
+
+// Release undoes a hold, whoever put it: the experiment is queued.
+func (s *Supervisor) Release(ctx context.Context, id string) error {
+	return s.obey(ctx, id, func(e *experiment, acknowledge func(error)) {
+		e.hold = ""
+		if e.phase != Held {
+			s.keep(e, acknowledge)
+			return
+		}
+		e.requeues = 0
+		s.change(e, Change{To: Queued, Reason: "released"}, acknowledge)
+	})
+}
+
+// Enable overrides autostart of an experiment for good: whether it is wanted
+// when brainjar starts. nil takes the override back.
+func (s *Supervisor) Enable(ctx context.Context, id string, enabled *bool) error {
+	return s.obey(ctx, id, func(e *experiment, acknowledge func(error)) {
+		e.enabled = enabled
+		s.keep(e, acknowledge)
+	})
+}
+
+// Freeze takes the CPU from an experiment that runs; Thaw gives it back.
+func (s *Supervisor) Freeze(ctx context.Context, id string) error {
+	return s.actOn(ctx, id, Running, func(ctx context.Context, u transient.Unit) error { return s.Freezer.Freeze(ctx, u.Name) })
+}
+
+// Thaw lets a frozen experiment go on.
+func (s *Supervisor) Thaw(ctx context.Context, id string) error {
+	return s.actOn(ctx, id, Frozen, func(ctx context.Context, u transient.Unit) error { return s.Freezer.Thaw(ctx, u.Name) })
+}
+
+// Kill sends a signal to the main process of an experiment, or to all its
+// processes. What follows is what follows a run that died.
+func (s *Supervisor) Kill(ctx context.Context, id string, whom transient.Whom, sig syscall.Signal) error {
+	return s.actOn(ctx, id, "", func(ctx context.Context, u transient.Unit) error { return s.Units.Kill(ctx, u.Name, whom, sig) })
+}
+
+// actOn does something to the unit of an experiment that is in a phase, or in any
+// with a unit ("").
+func (s *Supervisor) actOn(ctx context.Context, id string, phase Phase, do func(context.Context, transient.Unit) error) error {
+	var unit transient.Unit
+	err := s.obey(ctx, id, func(e *experiment, acknowledge func(error)) {
+		if phase == "" && (!e.phase.Active() || e.unit.Invocation == "") || phase != "" && e.phase != phase {
+			acknowledge(fmt.Errorf("%w: %s is %s", ErrNotRunning, id, e.phase))
+			return
+		}
+		unit = e.unit
+		acknowledge(nil)
+	})
+	if err != nil {
+		return err
+	}
+	return do(ctx, unit)
+}
+
+// onceMore queues an experiment whose end was asked for in order to start it
+// again.
+func (s *Supervisor) onceMore(e *experiment, cause Cause) {
+	switch {
+	case s.leaving.how != stay || e.phase != Stopped:
+	case e.again:
+		e.attempt = 0
+		s.move(e, Queued, "restart was asked for")
+	case cause == CauseLeave: // the brainjar that was leaving died before it had left
+		s.move(e, Queued, "it ran when brainjar was stopped")
+	}
+	e.again = false
+}
+
+// note writes an event that is not a change of a phase.
+func (s *Supervisor) note(kind, id string, run int, reason string) {
+	s.write(ledger.Write{Event: &ledger.Event{At: time.Now(), Experiment: id, Run: run, Kind: kind, Reason: reason}}, nil)
+}

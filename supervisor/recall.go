@@ -1,0 +1,310 @@
+package supervisor
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"brainjar/internal/ledger"
+	"brainjar/transient"
+)
+
+// What the ledger remembers meets what systemd has: a unit that runs is adopted
+// (started), an end that nobody has counted is counted (learn), and for the rest
+// holds what was written last (recall).
+
+// remember takes over the rows of the ledger, before anything is known of what
+// became of them.
+func (s *Supervisor) remember(past ledger.Past) {
+	for _, e := range s.experiments {
+		e.run = past.LastRun[e.cfg.ID]
+	}
+	for i := range past.Wanted {
+		w := &past.Wanted[i]
+		e := s.byID[w.Experiment]
+		if e == nil {
+			continue
+		}
+		e.past = w
+		e.run, e.attempt, e.requeues = max(e.run, w.Run), w.Attempt, w.Requeues
+		e.last, e.hold, e.enabled = transient.Result(w.LastResult), w.Hold, w.Enabled
+		e.unit = transient.Unit{
+			Name: w.Unit, Experiment: w.Experiment, Run: w.Run, Attempt: w.Attempt,
+			Invocation: w.Invocation, Kind: transient.Kind(e.cfg.Kind),
+		}
+	}
+	s.restorePlaces()
+	s.open = past.Open
+}
+
+// restorePlaces gives what waited its place in the queue, on this process's
+// clock, whatever has become of the machine's.
+func (s *Supervisor) restorePlaces() {
+	var waiting []*experiment
+	for _, e := range s.experiments {
+		if e.past != nil && !e.past.QueuedAt.IsZero() {
+			waiting = append(waiting, e)
+		}
+	}
+	slices.SortStableFunc(waiting, func(a, b *experiment) int { return b.past.QueuedAt.Compare(a.past.QueuedAt) })
+	now := time.Now()
+	last := now
+	for _, e := range waiting { // from the newest
+		last = ago(now, e.past.QueuedAt, last.Add(-1))
+		e.queuedAt = last
+		if !e.past.ScarceSince.IsZero() {
+			e.past.ScarceSince = ago(now, e.past.ScarceSince, now)
+		}
+	}
+}
+
+// ago puts a time of the wall clock on the clock of now, not after latest.
+func ago(now, then, latest time.Time) time.Time {
+	return earlier(latest, now.Add(-max(0, now.Round(0).Sub(then))))
+}
+
+// number is the run that an invocation is. A unit carries the number that it was
+// started with; when somebody restarts it, that is another run.
+func (s *Supervisor) number(e *experiment, u transient.Unit) int {
+	for _, r := range s.open {
+		if r.Experiment == e.cfg.ID && r.Invocation == u.Invocation {
+			return r.Run
+		}
+	}
+	switch {
+	case u.Run > e.run, u.Run == e.run && e.unit.Invocation == "":
+		return u.Run
+	case u.Invocation == e.unit.Invocation:
+		return e.run
+	default:
+		return e.run + 1
+	}
+}
+
+// learn finds out which of the ends that systemd and the records tell of were
+// counted before brainjar died, and then goes on to serve.
+func (s *Supervisor) learn() {
+	away := s.away
+	counted := make([]bool, len(away))
+	s.do(func(ctx context.Context) error {
+		for i, ev := range away {
+			if s.Ledger == nil {
+				break
+			}
+			known, err := s.Ledger.Counted(ctx, ev.Unit.Invocation)
+			if err != nil {
+				return fmt.Errorf("cannot look up a run: %w", err)
+			}
+			counted[i] = known
+		}
+		return nil
+	}, func(err error) {
+		if err != nil {
+			s.Log.Error("ledger cannot be read", "err", err)
+		}
+		for i := range away {
+			counted[i] = counted[i] || s.byRow(away[i].Unit)
+		}
+		if len(s.away) > len(away) { // more have come meanwhile
+			s.learn()
+			return
+		}
+		s.serve(away, counted)
+	})
+}
+
+// byRow reports whether an experiment's own row says that the end of this
+// invocation was counted.
+func (s *Supervisor) byRow(u transient.Unit) bool {
+	e := s.byID[u.Experiment]
+	return e != nil && e.past != nil && e.past.Invocation == u.Invocation && !Phase(e.past.Phase).Active()
+}
+
+// serve takes what happened while brainjar was away; from then on it is ready.
+func (s *Supervisor) serve(away []transient.Ended, counted []bool) {
+	s.ready, s.away = true, nil
+	latest := make(map[*experiment]transient.Ended)
+	for i, ev := range away {
+		if counted[i] {
+			s.forget(ev.Unit)
+			continue
+		}
+		e := s.byID[ev.Unit.Experiment]
+		if e == nil {
+			s.bystander(ev)
+			continue
+		}
+		if other, ok := latest[e]; ok {
+			if cmp.Or(cmp.Compare(other.Unit.Run, ev.Unit.Run), other.Outcome.Ended.Compare(ev.Outcome.Ended)) > 0 {
+				other, ev = ev, other
+			}
+			s.noteRun(e, other)
+		}
+		latest[e] = ev
+	}
+	for _, e := range s.experiments {
+		ev, ok := latest[e]
+		switch {
+		case ok && e.phase == Idle && s.number(e, ev.Unit) >= e.run:
+			if e.past != nil && Phase(e.past.Phase) == Stopping && e.past.Invocation == ev.Unit.Invocation {
+				e.cause = Cause(e.past.Cause)
+				e.stop.cause = e.cause
+			}
+			s.take(e, ev)
+		case ok:
+			s.noteRun(e, ev)
+		}
+		if e.phase == Idle {
+			s.recall(e)
+		}
+		e.past = nil
+	}
+	s.loseRest()
+	s.open = nil
+	s.Notify("READY=1")
+}
+
+// noteRun writes the end of a run that decides nothing any more: a newer one has
+// begun.
+func (s *Supervisor) noteRun(e *experiment, ev transient.Ended) {
+	run := s.number(e, ev.Unit)
+	if run > e.run {
+		e.run = run
+	}
+	s.closeRow(ev.Unit.Invocation)
+	r := &ledger.Run{
+		Experiment: ev.Unit.Experiment, Run: run, Attempt: ev.Unit.Attempt,
+		Invocation: ev.Unit.Invocation, Unit: ev.Unit.Name, Boot: s.Boot,
+	}
+	endRow(r, ev.Outcome, Describe(ev.Outcome), time.Now())
+	s.write(ledger.Write{Run: r}, s.settleEnd(ev.Unit))
+}
+
+// closeRow strikes an invocation from those whose end is not known.
+func (s *Supervisor) closeRow(invocation string) {
+	s.open = slices.DeleteFunc(s.open, func(r ledger.Run) bool { return r.Invocation == invocation })
+}
+
+// loseRest writes of the runs whose end nobody knows that they are lost.
+func (s *Supervisor) loseRest() {
+	for _, r := range s.open {
+		if e := s.byID[r.Experiment]; e != nil && e.phase.Active() && e.run == r.Run {
+			continue
+		}
+		if s.orphaned(r.Invocation) {
+			continue
+		}
+		lost := transient.Outcome{Result: transient.Lost, ExitCode: -1}
+		row := ledger.Run{Experiment: r.Experiment, Run: r.Run, Attempt: r.Attempt}
+		endRow(&row, lost, s.lostReason(r.Boot), time.Now())
+		s.write(ledger.Write{Run: &row}, nil)
+	}
+}
+
+func (s *Supervisor) orphaned(invocation string) bool {
+	for _, o := range s.orphans {
+		if o.Unit.Invocation == invocation {
+			return true
+		}
+	}
+	return false
+}
+
+// lostReason says why nobody knows how a run ended that began in that boot.
+func (s *Supervisor) lostReason(boot string) string {
+	if boot != s.Boot {
+		return "lost: power: the machine went down while it ran"
+	}
+	return Describe(transient.Outcome{Result: transient.Lost})
+}
+
+// recall makes an experiment stand as the ledger says: systemd knows nothing of
+// it.
+func (s *Supervisor) recall(e *experiment) {
+	p := e.past
+	if p == nil {
+		if e.autostart() && s.leaving.how == stay {
+			s.want(e)
+		}
+		return
+	}
+	e.cause = Cause(p.Cause)
+	switch phase := Phase(p.Phase); phase {
+	case Starting, Running, Frozen, Stopping:
+		s.recallRun(e)
+	case Queued:
+		s.requeue(e, p.Reason)
+	case Backoff:
+		s.recallBackoff(e)
+	case Held, Succeeded, Failed, Stopped:
+		if phase == Stopped && e.cause == CauseLeave {
+			s.requeue(e, "it ran when brainjar was stopped")
+			return
+		}
+		e.phase, e.since, e.reason = phase, p.Since, p.Reason
+		s.Log.Info("stays as it was", "experiment", e.cfg.ID, "phase", phase, "run", e.run, "reason", e.reason)
+	default: // idle, or written by a version that knew more
+		if e.autostart() && s.leaving.how == stay {
+			s.want(e)
+		}
+	}
+}
+
+// requeue puts an experiment into the queue, at the place that it had.
+func (s *Supervisor) requeue(e *experiment, reason string) {
+	place := e.queuedAt
+	s.move(e, Queued, reason)
+	if !place.IsZero() {
+		e.queuedAt, e.scarceSince = place, e.past.ScarceSince
+		s.keep(e, nil)
+	}
+}
+
+// recallRun is recall for an experiment that had a run, of which nothing is
+// left.
+func (s *Supervisor) recallRun(e *experiment) {
+	p := e.past
+	restarted := p.Boot != s.Boot
+	if Phase(p.Phase) == Starting && p.Invocation == "" && !restarted {
+		e.run, e.cause = e.run-1, NoCause // systemd was never asked
+		s.requeue(e, "")
+		return
+	}
+	lost := transient.Outcome{Result: transient.Lost, ExitCode: -1, Ended: time.Now()}
+	s.closeRow(p.Invocation)
+	e.stop.cause = e.cause
+	switch {
+	case !restarted:
+		s.ended(e, lost, nil)
+	case e.cause == CauseAsked:
+		s.change(e, Change{To: Stopped, Reason: s.lostReason(p.Boot), Ended: &lost}, nil)
+	default:
+		e.last, e.stop.cause = transient.Lost, NoCause
+		s.change(e, Change{To: Queued, Reason: s.lostReason(p.Boot), Ended: &lost}, nil)
+	}
+}
+
+// recallBackoff goes on with a delay where it stood. A clock that was set
+// meanwhile makes it no longer than it may be.
+func (s *Supervisor) recallBackoff(e *experiment) {
+	r := e.cfg.Restart
+	longest := time.Duration(float64(max(r.Delay, r.MaxDelay)) * (1 + r.Jitter))
+	left := min(max(0, time.Until(e.past.DueAt)), longest)
+	e.due = time.Now().Add(left)
+	s.move(e, Backoff, e.past.Reason)
+}
+
+// bystander takes the end of a run whose experiment is not configured.
+func (s *Supervisor) bystander(ev transient.Ended) {
+	s.Log.Info("run of an experiment that is not configured ended", "experiment", ev.Unit.Experiment, "unit", ev.Unit.Name, "result", ev.Outcome.Result)
+	delete(s.orphans, ev.Unit.Name)
+	s.closeRow(ev.Unit.Invocation)
+	r := &ledger.Run{
+		Experiment: ev.Unit.Experiment, Run: ev.Unit.Run, Attempt: ev.Unit.Attempt,
+		Invocation: ev.Unit.Invocation, Unit: ev.Unit.Name, Boot: s.Boot,
+	}
+	endRow(r, ev.Outcome, Describe(ev.Outcome), time.Now())
+	s.write(ledger.Write{Run: r}, s.settleEnd(ev.Unit))
+}
