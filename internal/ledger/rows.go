@@ -1,5 +1,9 @@
 // Package ledger is brainjar's durable memory: what is wanted, what ran, and
-// what happened.
+// what happened. It is an SQLite file, which other programs may read at any time.
+//
+// Whoever writes never waits: Put lays a change on a pile, and one goroutine
+// takes the whole pile to disk, again and again. A disk that is full, a file that
+// was damaged or deleted costs history, never an experiment.
 package ledger
 
 import (
@@ -72,12 +76,20 @@ type Event struct {
 	Reason     string
 }
 
+// Sample is one value of one sensor: one row of table samples.
+type Sample struct {
+	At    time.Time
+	Name  string // such as "tj-thermal"; the unit is that of the sensor: °C, mW, bytes
+	Value float64
+}
+
 // Write is one change, applied whole or not at all.
 type Write struct {
-	Event  *Event
-	Wanted *Wanted
-	Run    *Run
-	Remove string // the experiment whose row of wanted goes
+	Event   *Event
+	Wanted  *Wanted
+	Run     *Run
+	Samples []Sample
+	Remove  string // the experiment whose row of wanted goes
 }
 
 // Past is what brainjar needs to know of its earlier life.

@@ -1,0 +1,177 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+)
+
+// What may be wrong with a file.
+var (
+	errNewer   = errors.New("it was written by a later brainjar")
+	errNotOurs = errors.New("it is no ledger of brainjar")
+	errGone    = errors.New("the file was deleted, replaced or overwritten")
+)
+
+// file is an open ledger file.
+type file struct {
+	path string
+	db   *sql.DB
+	info fs.FileInfo // which file it is, whatever its name points to later
+}
+
+// checkLimit bounds the check of a file that is opened: a big one on a slow disk
+// is believed rather than waited for.
+const checkLimit = 3 * time.Second
+
+// openFile opens, checks and migrates a ledger file, and makes it if missing.
+func openFile(ctx context.Context, path string) (*file, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	_ = f.Close()
+	if err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", address(path, "journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(1048576)"))
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	if err = check(ctx, db); err == nil {
+		err = migrate(ctx, db)
+	}
+	if err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return &file{path: path, db: db, info: info}, nil
+}
+
+// address is the data source name of a file, with pragmas. The page cache is
+// small: memory is for experiments.
+func address(path string, pragmas ...string) string {
+	query := url.Values{"_pragma": append(pragmas, "busy_timeout(5000)", "cache_size(-256)", "temp_store(MEMORY)")}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}).String()
+}
+
+// check looks for damage.
+func check(ctx context.Context, db *sql.DB) error {
+	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+	defer cancel()
+	var words string
+	err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&words)
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return err
+	case words != "ok":
+		return fmt.Errorf("%w: %s", errDamaged, words)
+	}
+	return nil
+}
+
+var errDamaged = errors.New("it is damaged")
+
+// intact reports whether the file is still there and begins as it should. What is
+// overwritten further inside is found by SQLite when it is read, or by the check
+// when brainjar starts.
+func (f *file) intact() error {
+	info, err := os.Stat(f.path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return errGone
+		}
+		return err
+	}
+	if !os.SameFile(info, f.info) {
+		return errGone
+	}
+	r, err := os.Open(f.path)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	head := make([]byte, 16)
+	if _, err := io.ReadFull(r, head); err != nil || !bytes.Equal(head, []byte("SQLite format 3\x00")) {
+		return errGone
+	}
+	return nil
+}
+
+// damaged reports whether an error means that the file is of no more use.
+func damaged(err error) bool {
+	if errors.Is(err, errGone) || errors.Is(err, errNotOurs) || errors.Is(err, errDamaged) {
+		return true
+	}
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	code := e.Code() & 0xff
+	return code == lib.SQLITE_CORRUPT || code == lib.SQLITE_NOTADB
+}
+
+// waits reports whether an error goes away by itself, with the file as it is.
+func waits(err error) bool {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	code := e.Code() & 0xff
+	return code == lib.SQLITE_FULL || code == lib.SQLITE_BUSY
+}
+
+// keepDamaged is how many damaged files are kept, for whoever wants to save
+// something from them.
+const keepDamaged = 3
+
+// setAside renames a damaged file and what belongs to it, and returns its new
+// name.
+func setAside(path string, now time.Time) (string, error) {
+	name := path + ".damaged-" + now.UTC().Format("20060102-150405")
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		name = fmt.Sprintf("%s.damaged-%s-%d", path, now.UTC().Format("20060102-150405"), n)
+	}
+	var failed error
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		err := os.Rename(path+suffix, name+suffix)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			failed = errors.Join(failed, err)
+		}
+	}
+	old, err := filepath.Glob(path + ".damaged-*")
+	if err != nil {
+		return name, failed
+	}
+	old = slices.DeleteFunc(old, func(p string) bool { return strings.HasSuffix(p, "-wal") || strings.HasSuffix(p, "-shm") })
+	slices.Sort(old)
+	for _, p := range old[:max(0, len(old)-keepDamaged)] {
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			_ = os.Remove(p + suffix)
+		}
+	}
+	return name, failed
+}

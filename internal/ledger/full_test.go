@@ -1,0 +1,132 @@
+package ledger_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"brainjar/internal/ledger"
+)
+
+// TestNoDirectory: where the file cannot be made, the ledger holds what it is
+// told, and writes it when it can.
+func TestNoDirectory(t *testing.T) {
+	dir := t.TempDir()
+	blocked := filepath.Join(dir, "state")
+	if err := os.WriteFile(blocked, nil, 0o600); err != nil { // a file, where a directory should be
+		t.Fatal(err)
+	}
+	path := filepath.Join(blocked, "brainjar.db")
+	w := open(t, path, ledger.Options{})
+	if err := w.put(ledger.Write{Run: ptr(aRun(1))}); err == nil || !strings.Contains(err.Error(), blocked) {
+		t.Errorf("an error that names no file: %v", err)
+	}
+	if past, err := w.Restore(t.Context()); err != nil || len(past.Wanted) != 0 {
+		t.Errorf("%+v, %v", past, err)
+	}
+	if known, err := w.Counted(t.Context(), aRun(1).Invocation); err != nil || known {
+		t.Errorf("%v, %v", known, err)
+	}
+	for i := range 20_000 {
+		w.Put(ledger.Write{Event: &ledger.Event{At: noon, Kind: "phase", Reason: fmt.Sprint(i)}, Wanted: &ledger.Wanted{Experiment: "a", Phase: fmt.Sprint(i)}}, nil)
+	}
+	if s := w.State(); s.Err == nil || s.Since.IsZero() {
+		t.Errorf("%+v", s)
+	}
+	if err := os.Remove(blocked); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); w.put(ledger.Write{}) != nil; { // the attempt under way may still fail
+		if time.Now().After(end) {
+			t.Fatal("the ledger does not work again")
+		}
+	}
+	kept, err := strconv.Atoi(query(t, path, "SELECT count(*) FROM events WHERE kind = 'phase'"))
+	if err != nil || kept < 10_000 || kept > 12_000 { // and what came during the last attempt
+		t.Errorf("%d events", kept)
+	}
+	if got := query(t, path, "SELECT phase FROM wanted"); got != "19999" {
+		t.Errorf("phase %s", got)
+	}
+	w.must(ledger.Write{})
+	if got := query(t, path, "SELECT reason FROM events WHERE kind = 'ledger'"); !strings.Contains(got, fmt.Sprintf("events lost: %d", 20_000-kept)) {
+		t.Error(got)
+	}
+	if s := w.State(); s.Err != nil || s.Dropped != 20_000-kept {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestRetention: what is too old or too much goes; runs that have not ended stay.
+func TestRetention(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "brainjar.db")
+	w := open(t, path, ledger.Options{MaxEvents: 100, MaxRuns: 10, MaxAge: time.Hour, SampleAge: time.Hour})
+	old, now := time.Now().Add(-2*time.Hour), time.Now()
+	for i := range 30 {
+		r := aRun(i + 1)
+		if i > 0 {
+			r.EndedAt = now
+		}
+		if i == 25 {
+			r.EndedAt = old
+		}
+		w.Put(ledger.Write{Run: &r}, nil)
+	}
+	for i := range 1300 {
+		w.Put(ledger.Write{Event: &ledger.Event{At: now, Kind: "phase", Run: i}, Samples: []ledger.Sample{{At: old, Name: "tj", Value: 1}}}, nil)
+	}
+	w.must(ledger.Write{Samples: []ledger.Sample{{At: now, Name: "tj", Value: 1}}})
+	if err := w.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for statement, want := range map[string]string{
+		"SELECT count(*) FROM events":                      "100",
+		"SELECT min(run) FROM events":                      "1200",
+		"SELECT count(*) FROM runs":                        "10", // the first, which runs, and 9 of the newest 10
+		"SELECT count(*) FROM runs WHERE ended_at IS NULL": "1",
+		"SELECT count(*) FROM samples":                     "1",
+	} {
+		if got := query(t, path, statement); got != want {
+			t.Errorf("%s: %s, want %s", statement, got, want)
+		}
+	}
+}
+
+// TestReaderBesideWriter: who reads sees whole writes, and keeps nobody waiting.
+func TestReaderBesideWriter(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "brainjar.db")
+	if _, err := ledger.OpenReader(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+	w := open(t, path, ledger.Options{})
+	w.must(ledger.Write{Run: ptr(aRun(1))})
+	for i := range 50 {
+		r, err := ledger.OpenReader(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.must(ledger.Write{Run: ptr(aRun(i + 2)), Event: &ledger.Event{At: noon, Kind: "phase"}})
+		runs, err := r.History(t.Context(), ledger.Query{})
+		if err != nil || len(runs) != i+2 {
+			t.Fatalf("%d runs, want %d, %v", len(runs), i+2, err)
+		}
+		r.Close()
+	}
+	w.stop()
+	r, err := ledger.OpenReader(path) // nobody writes it any more
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if known, err := r.Knows(t.Context(), "a"); err != nil || !known {
+		t.Errorf("%v, %v", known, err)
+	}
+	if known, err := r.Knows(t.Context(), "b"); err != nil || known {
+		t.Errorf("%v, %v", known, err)
+	}
+}
