@@ -214,7 +214,7 @@ func benchIdle(b *testing.B, binary string, n int) (megabytes, percent float64) 
 		b.Fatal(err)
 	}
 	var log strings.Builder
-	cmd := exec.Command(binary, "run", config)
+	cmd := exec.Command(binary, "run", "--state", dir, config)
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)

@@ -35,11 +35,12 @@ type experiment struct {
 	answered    bool      // systemd has taken the order to start: there is a unit
 	stop        stop      // how it is being ended, while Stopping
 
-	cause   Cause          // why brainjar ends, or ended, the latest run
-	hold    string         // why a person holds it; "": nobody does
-	again   bool           // it is to be queued again once it has ended
-	enabled *bool          // overrides autostart; nil: nothing does
-	past    *ledger.Wanted // what the ledger says, until all is known that happened since
+	cause      Cause          // why brainjar ends, or ended, the latest run
+	hold       string         // why a person holds it; "": nobody does
+	again      bool           // it is to be queued again once it has ended
+	enabled    *bool          // overrides autostart; nil: nothing does
+	definition string         // digest of what the configuration says of it
+	past       *ledger.Wanted // what the ledger says, until all is known that happened since
 }
 
 // memoryMax is the limit of memory that is in force, or would be.

@@ -76,6 +76,7 @@ func (s *Supervisor) wanted(e *experiment) *ledger.Wanted {
 		Run: e.run, Attempt: e.attempt, Requeues: e.requeues,
 		Invocation: e.unit.Invocation, Unit: e.unit.Name, Cause: string(e.cause), LastResult: string(e.last),
 		ScarceSince: e.scarceSince, Hold: e.hold, Enabled: e.enabled, Boot: s.Boot,
+		Definition: e.definition,
 	}
 	if e.phase == Queued || e.phase == Starting {
 		w.QueuedAt = e.queuedAt

@@ -299,3 +299,30 @@ func TestBrokenLedger(t *testing.T) {
 		h.drain()
 	})
 }
+
+// What was over runs again when it was changed: the command of what succeeded,
+// anything of what failed; never what a person stopped.
+func TestChangedDefinition(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		st.book = newBook()
+		text := func(limit, command string) string {
+			keys := "memory_max = \"" + limit + "\"\nrestart.policy = \"no\""
+			return head + experiment("works", keys, command+"exit=0") + experiment("fails", keys, command+"exit=4") +
+				experiment("stopped", keys, command+"sleep=1h")
+		}
+		begin := func(limit, command string, works, fails int) {
+			h := st.begin(text(limit, command))
+			time.Sleep(10 * time.Second)
+			_ = h.Supervisor.Stop(st.Context(), "stopped")
+			time.Sleep(10 * time.Second)
+			if a, b, c := h.status("works").Run, h.status("fails").Run, h.status("stopped").Run; a != works || b != fails || c != 1 {
+				st.Errorf("%s %q: runs %d, %d, %d; want %d, %d, 1", limit, command, a, b, c, works, fails)
+			}
+			h.drain()
+		}
+		begin("32M", "", 1, 1)
+		begin("32M", "", 1, 1)
+		begin("64M", "", 1, 2)
+		begin("64M", "sleep=1s,", 2, 3)
+	})
+}

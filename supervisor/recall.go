@@ -243,6 +243,11 @@ func (s *Supervisor) recall(e *experiment) {
 			s.requeue(e, "it ran when brainjar was stopped")
 			return
 		}
+		if definitionOf(e.cfg).changed(p.Definition, phase) {
+			e.attempt, e.requeues = 0, 0
+			s.move(e, Queued, fmt.Sprintf("its configuration has changed since run %d %s", e.run, phase))
+			return
+		}
 		e.phase, e.since, e.reason = phase, p.Since, p.Reason
 		s.Log.Info("stays as it was", "experiment", e.cfg.ID, "phase", phase, "run", e.run, "reason", e.reason)
 	default: // idle, or written by a version that knew more

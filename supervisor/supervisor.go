@@ -170,7 +170,7 @@ func New(s Supervisor) *Supervisor {
 	s.governor = Governor{Throttle: t.Throttle, Resume: t.Resume, Critical: t.Critical}
 	now := time.Now()
 	for _, c := range s.Config.Experiments {
-		e := &experiment{cfg: c, phase: Idle, since: now}
+		e := &experiment{cfg: c, phase: Idle, since: now, definition: definitionOf(c).String()}
 		s.experiments = append(s.experiments, e)
 		s.byID[c.ID] = e
 	}

@@ -62,7 +62,7 @@ func (m *Manager) reconcile(ctx context.Context, c *conn, isNew bool) error {
 		switch {
 		case t.ended || t.doubted != nil:
 		case t.unit.Invocation == "" && jobs[path] != "":
-			t.order.job = jobs[path] // it has begun, and signals will tell
+			t.order.job = dbus.ObjectPath(strings.Clone(string(jobs[path]))) // it has begun, and signals will tell
 		case t.unit.Invocation == "" && isNew:
 			t.order.settle(fmt.Errorf("the connection was lost before systemd started it: %w", errors.Join(ErrUncertain, t.order.lost)))
 			delete(m.units, path)
@@ -113,7 +113,7 @@ func (m *Manager) examineUnit(ctx context.Context, c *conn, path dbus.ObjectPath
 		return fmt.Errorf("cannot read a unit: %w", err)
 	}
 	p := values(unit)
-	name := property[string](p, "Id")
+	name := text(p, "Id")
 	kind, iface := Service, serviceIface
 	if strings.HasSuffix(name, "."+string(Scope)) {
 		kind, iface = Scope, scopeIface
@@ -135,7 +135,7 @@ func (m *Manager) examineUnit(ctx context.Context, c *conn, path dbus.ObjectPath
 	if t == nil || t.order == nil && t.unit.Invocation != state.invocation {
 		experiment, run, attempt := identity(property[[]string](service, "Environment"))
 		if kind == Scope {
-			experiment, run, attempt = scopeIdentity(name, property[string](p, "Description"))
+			experiment, run, attempt = scopeIdentity(name, text(p, "Description"))
 		}
 		if UnitName(experiment, kind) != name {
 			m.log.Warn("unit is not one of brainjar's, although it is in its slice", "unit", name)
@@ -143,7 +143,7 @@ func (m *Manager) examineUnit(ctx context.Context, c *conn, path dbus.ObjectPath
 		}
 		if t == nil {
 			t = &tracked{unit: Unit{Name: name, Kind: kind, Experiment: experiment}}
-			m.units[path] = t
+			m.units[unitPath(name)] = t
 		}
 		t.unit.Run, t.unit.Attempt = run, attempt
 	}

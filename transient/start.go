@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	sddbus "github.com/coreos/go-systemd/v22/dbus"
@@ -222,7 +223,7 @@ func (m *Manager) submit(ctx context.Context, c *conn, t *tracked, props []sddbu
 		}
 		return err
 	default:
-		t.order.job = job
+		t.order.job = dbus.ObjectPath(strings.Clone(string(job)))
 		m.decide(t)
 	}
 	m.mu.Unlock()
@@ -295,7 +296,7 @@ func (m *Manager) jobRemoved(path, job dbus.ObjectPath, result string) {
 	if t == nil || t.order == nil || t.order.settled {
 		return
 	}
-	t.order.results[job] = result
+	t.order.results[dbus.ObjectPath(strings.Clone(string(job)))] = strings.Clone(result)
 	m.decide(t)
 }
 

@@ -22,8 +22,12 @@ func unitPath(name string) dbus.ObjectPath {
 // values are the properties of an object, as PropertiesChanged and GetAll carry them.
 type values map[string]dbus.Variant
 
+// text returns a property of type string, in memory of its own: the strings of a
+// message share a buffer, and one that is kept would keep all of it.
+func text(p values, name string) string { return strings.Clone(property[string](p, name)) }
+
 // property returns a property, or the zero value if it is absent or of another
-// type.
+// type. What is kept of it and has strings is cloned.
 func property[T any](p values, name string) T {
 	v, _ := p[name].Value().(T)
 	return v
@@ -54,7 +58,7 @@ func readUnitState(p values) unitState {
 	}
 	freezer := property[string](p, "FreezerState") // systemd 246
 	return unitState{
-		active:     property[string](p, "ActiveState"),
+		active:     text(p, "ActiveState"),
 		invocation: invocation,
 		began:      property[uint64](p, "ConditionTimestampMonotonic"),
 		changed:    property[uint64](p, "StateChangeTimestampMonotonic"),
@@ -97,11 +101,11 @@ type serviceState struct {
 
 func readServiceState(p values) serviceState {
 	return serviceState{
-		result:  property[string](p, "Result"),
+		result:  text(p, "Result"),
 		code:    int(property[int32](p, "ExecMainCode")),
 		status:  int(property[int32](p, "ExecMainStatus")),
 		mainPID: int(property[uint32](p, "MainPID")),
-		text:    property[string](p, "StatusText"),
+		text:    text(p, "StatusText"),
 	}
 }
 
@@ -126,7 +130,7 @@ func identity(environment []string) (experiment string, run, attempt int) {
 		name, value, _ := strings.Cut(assignment, "=")
 		switch name {
 		case "BRAINJAR_EXPERIMENT":
-			experiment = value
+			experiment = strings.Clone(value)
 		case "BRAINJAR_RUN":
 			run, _ = strconv.Atoi(value)
 		case "BRAINJAR_ATTEMPT":

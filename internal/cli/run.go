@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"brainjar/internal/config"
+	"brainjar/internal/ledger"
 	"brainjar/internal/quantity"
 	"brainjar/sensors"
 	"brainjar/supervisor"
@@ -51,6 +52,7 @@ talk to, 78 the configuration has errors.`,
 		},
 	}
 	cmd.Flags().BoolVar(&b.user, "user", false, "use your own service manager instead of the system's")
+	stateFlag(cmd, &b.state)
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log more")
 	cmd.Flags().StringVar(&b.sysroot, "sysroot", "", "directory that holds the sys and proc of the sensors")
 	_ = cmd.Flags().MarkHidden("sysroot")
@@ -60,6 +62,7 @@ talk to, 78 the configuration has errors.`,
 // brainjar is `brainjar run`: the wiring of everything.
 type brainjar struct {
 	user    bool
+	state   string // directory
 	sysroot string
 	log     *slog.Logger
 	stderr  io.Writer
@@ -82,6 +85,10 @@ func (b *brainjar) run(path string) error {
 		return err
 	}
 	defer unlock()
+	state, err := stateDir(b.state, b.user)
+	if err != nil {
+		return err
+	}
 	host, err := b.probe()
 	if err != nil {
 		return err
@@ -96,17 +103,35 @@ func (b *brainjar) run(path string) error {
 		Recorder:  []string{program, "record"},
 		Log:       b.log,
 	})
+	book, past := b.remember(state)
 	sampler := &sensors.Sampler{FS: sensors.FS(b.sysroot), Interval: cfg.Thermal.Interval, Disk: "/", Log: b.log}
 	readings := make(chan sensors.Reading)
 	s := supervisor.New(supervisor.Supervisor{
 		Config: cfg, Units: manager, House: manager, Freezer: manager, Events: manager.Events(), Readings: readings,
 		MemTotal: memTotal, Log: b.log, UserManager: b.user,
+		Ledger: book, Past: past, Boot: bootID(),
 		Notify: notifier(), Watchdog: watchdogInterval(),
 	})
 	debug.SetGCPercent(gcPercent)
 	b.log.Info("brainjar runs", "version", Version, "config", path, "experiments", len(cfg.Experiments),
 		"at_once", cfg.Supervisor.MaxConcurrent, "memory_budget", cfg.Budget(memTotal), "host", host)
-	return b.supervise(s, manager, sampler, readings)
+	return b.supervise(s, manager, sampler, readings, book)
+}
+
+// openLimit is how long brainjar waits for its ledger before it begins without:
+// what is there is then not known.
+const openLimit = 10 * time.Second
+
+// remember opens the ledger and reads what brainjar must know of its earlier life.
+func (b *brainjar) remember(dir string) (*ledger.Ledger, ledger.Past) {
+	ctx, cancel := context.WithTimeout(context.Background(), openLimit)
+	defer cancel()
+	book := ledger.Open(ctx, filepath.Join(dir, ledgerName), ledger.Options{Log: b.log})
+	past, err := book.Restore(ctx)
+	if err != nil {
+		b.log.Error("ledger cannot be read, what ran before is not known", "err", err)
+	}
+	return book, past
 }
 
 // gcPercent trades a little of the CPU, of which brainjar needs next to none,
@@ -125,11 +150,12 @@ func (b *brainjar) probe() (transient.Host, error) {
 }
 
 // supervise runs everything until the supervisor has ended, then ends the rest.
-func (b *brainjar) supervise(s *supervisor.Supervisor, manager *transient.Manager, sampler *sensors.Sampler, readings chan sensors.Reading) error {
+func (b *brainjar) supervise(s *supervisor.Supervisor, manager *transient.Manager, sampler *sensors.Sampler, readings chan sensors.Reading, book *ledger.Ledger) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	var background sync.WaitGroup
 	defer background.Wait()
 	defer cancel()
+	background.Go(func() { book.Run(ctx) })
 	gone := make(chan error, 1)
 	background.Go(func() {
 		if err := manager.Run(ctx); err != nil && ctx.Err() == nil {

@@ -12,7 +12,7 @@ import (
 func restore(ctx context.Context, db *sql.DB) (Past, error) {
 	past := Past{LastRun: make(map[string]int)}
 	rows, err := db.QueryContext(ctx, `SELECT experiment, phase, reason, since, run, attempt, requeues, invocation, unit, cause,
-		last_result, queued_at, scarce_since, due_at, hold, enabled, overrides, submitted, boot FROM wanted`)
+		last_result, queued_at, scarce_since, due_at, hold, enabled, definition, overrides, submitted, boot FROM wanted`)
 	if err != nil {
 		return past, err
 	}
@@ -21,7 +21,7 @@ func restore(ctx context.Context, db *sql.DB) (Past, error) {
 		var w Wanted
 		err := rows.Scan(&w.Experiment, &w.Phase, &w.Reason, inTime{&w.Since}, &w.Run, &w.Attempt, &w.Requeues, &w.Invocation,
 			&w.Unit, &w.Cause, &w.LastResult, inTime{&w.QueuedAt}, inTime{&w.ScarceSince}, inTime{&w.DueAt}, &w.Hold,
-			&w.Enabled, &w.Overrides, &w.Submitted, &w.Boot)
+			&w.Enabled, &w.Definition, &w.Overrides, &w.Submitted, &w.Boot)
 		if err != nil {
 			return past, err
 		}

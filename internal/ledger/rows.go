@@ -32,6 +32,7 @@ type Wanted struct {
 	Hold        string    // why a person holds it; "": nobody does
 	Enabled     *bool     // overrides autostart; nil: nothing does
 	Overrides   string    // JSON object of keys; "": none
+	Definition  string    // digest of what the configuration said of it
 	Submitted   string    // JSON object: the experiment itself, that no file names
 	Boot        string    // boot_id under which this was written
 }

@@ -33,6 +33,7 @@ CREATE TABLE wanted (
 	due_at       TEXT,
 	hold         TEXT NOT NULL,
 	enabled      INTEGER,
+	definition   TEXT NOT NULL,
 	overrides    TEXT NOT NULL,
 	submitted    TEXT NOT NULL,
 	boot         TEXT NOT NULL
