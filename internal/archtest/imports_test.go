@@ -20,15 +20,16 @@ const anything = "*"
 // point down. Tests may import more, see TestPackagesImportDownwards.
 var layers = map[string][]string{
 	".":                       {anything},
-	"internal/cli":            {"internal/config", "internal/quantity", "sensors", "supervisor", "transient"},
-	"supervisor":              {"internal/config", "internal/quantity", "sensors", "transient"},
+	"internal/cli":            {"internal/config", "internal/ledger", "internal/quantity", "sensors", "supervisor", "transient"},
+	"supervisor":              {"internal/config", "internal/ledger", "internal/quantity", "sensors", "transient"},
 	"internal/config":         {"internal/quantity"},
 	"transient":               {"internal/quantity"},
 	"transient/transienttest": {"internal/quantity", "transient"},
 	"sensors":                 {"internal/quantity"},
+	"internal/ledger":         {"internal/quantity"},
 	"internal/quantity":       {},
 	"internal/archtest":       {},
-	"lab":                     {"internal/config", "internal/quantity", "sensors", "supervisor", "transient", "transient/transienttest"},
+	"lab":                     {"internal/config", "internal/ledger", "internal/quantity", "sensors", "supervisor", "transient", "transient/transienttest"},
 }
 
 // owner is a package of others, and the only directories that may know it;

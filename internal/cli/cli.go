@@ -21,6 +21,7 @@ const (
 	ExitFailed      = 1
 	ExitUsage       = 2
 	ExitUnreachable = 3  // the daemon, or the service manager
+	ExitUnknown     = 4  // an experiment that nobody knows
 	ExitConfig      = 78 // the configuration has errors (EX_CONFIG of sysexits.h)
 )
 
@@ -55,9 +56,12 @@ hold, and decides what may start now, when to retry, and how to stop.`,
 	root.SetErr(stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
-	root.AddCommand(newRun(stderr), newCheck(stdout, stderr), newVersion(stdout))
+	root.AddCommand(newRun(stderr), newCheck(stdout, stderr), newHistory(stdout), newVersion(stdout))
 	for _, c := range root.Commands() {
 		args := c.Args
+		if args == nil {
+			continue
+		}
 		c.Args = func(cmd *cobra.Command, given []string) error {
 			if err := args(cmd, given); err != nil {
 				return usageError(cmd, err)

@@ -109,7 +109,7 @@ func (b *brainjar) run(path string) error {
 	s := supervisor.New(supervisor.Supervisor{
 		Config: cfg, Units: manager, House: manager, Freezer: manager, Events: manager.Events(), Readings: readings,
 		MemTotal: memTotal, Log: b.log, UserManager: b.user,
-		Ledger: book, Past: past, Boot: bootID(),
+		Ledger: book, Past: past, Boot: sensors.BootID(),
 		Notify: notifier(), Watchdog: watchdogInterval(),
 	})
 	debug.SetGCPercent(gcPercent)

@@ -43,13 +43,3 @@ func stateDir(asked string, user bool) (string, error) {
 	}
 	return filepath.Join(home, ".local", "state", "brainjar"), nil
 }
-
-// bootID names the present boot of the machine, random(4); "" if the kernel does
-// not say.
-func bootID() string {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(id))
-}

@@ -111,7 +111,7 @@ func TestReaderBesideWriter(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.must(ledger.Write{Run: ptr(aRun(i + 2)), Event: &ledger.Event{At: noon, Kind: "phase"}})
-		runs, err := r.History(t.Context(), ledger.Query{})
+		runs, err := history(t, r, ledger.Query{})
 		if err != nil || len(runs) != i+2 {
 			t.Fatalf("%d runs, want %d, %v", len(runs), i+2, err)
 		}

@@ -105,6 +105,17 @@ func aRun(run int) ledger.Run {
 	}
 }
 
+// history returns what a query finds.
+func history(t *testing.T, r *ledger.Reader, q ledger.Query) (runs []ledger.Run, err error) {
+	for run, err := range r.History(t.Context(), q) {
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, run)
+	}
+	return runs, nil
+}
+
 // What was put is there after the file was closed and opened again, whole.
 func TestRoundTrip(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state", "brainjar.db")
@@ -146,7 +157,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	runs, err := r.History(t.Context(), ledger.Query{Results: []string{"exit-code"}})
+	runs, err := history(t, r, ledger.Query{Results: []string{"exit-code"}})
 	if err != nil || len(runs) != 1 {
 		t.Fatalf("%v, %v", runs, err)
 	}

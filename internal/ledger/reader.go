@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"slices"
 	"strings"
@@ -60,22 +61,63 @@ type Query struct {
 	Limit       int // the newest
 }
 
-// History returns runs, oldest first.
-func (r *Reader) History(ctx context.Context, q Query) ([]Run, error) {
+// History goes through runs, oldest first. It reads some columns of them, or all
+// if none is named.
+func (r *Reader) History(ctx context.Context, q Query, columns ...string) iter.Seq2[Run, error] {
+	rest, args := q.runs()
+	return func(yield func(Run, error) bool) {
+		for run, err := range selectRuns(ctx, r.db, columns, rest, args...) {
+			if err != nil {
+				err = fmt.Errorf("cannot read the ledger %s: %w", r.path, err)
+			}
+			if !yield(run, err) {
+				return
+			}
+		}
+	}
+}
+
+// HistoryJSON goes through runs as History does, each as a JSON object whose names
+// are those of the columns; null is what is not known. The bytes are valid until
+// the next one.
+func (r *Reader) HistoryJSON(ctx context.Context, q Query) iter.Seq2[[]byte, error] {
+	var fields []string
+	for _, c := range runColumns {
+		value := c.name
+		if c.name == "command" || c.name == "limits" {
+			value = "json(" + value + ")"
+		}
+		fields = append(fields, "'"+c.name+"', "+value)
+	}
+	rest, args := q.runs()
+	return func(yield func([]byte, error) bool) {
+		rows, err := r.db.QueryContext(ctx, "SELECT json_object("+strings.Join(fields, ", ")+") FROM runs"+rest, args...)
+		if err == nil {
+			defer rows.Close()
+			var object sql.RawBytes
+			for err == nil && rows.Next() {
+				if err = rows.Scan(&object); err == nil && !yield(object, nil) {
+					return
+				}
+			}
+			err = errors.Join(err, rows.Err())
+		}
+		if err != nil {
+			yield(nil, fmt.Errorf("cannot read the ledger %s: %w", r.path, err))
+		}
+	}
+}
+
+// runs is the part of a statement that says which runs a query is about.
+func (q Query) runs() (rest string, args []any) {
 	where, args := q.where("coalesce(started_at, ended_at, queued_at)")
 	if len(q.Results) > 0 {
 		where, args = append(where, oneOf("result", len(q.Results))), appendAll(args, q.Results)
 	}
-	rest := conditions(where) + " ORDER BY id DESC"
 	if q.Limit > 0 {
-		rest, args = rest+" LIMIT ?", append(args, q.Limit)
+		return " WHERE id IN (SELECT id FROM runs" + conditions(where) + " ORDER BY id DESC LIMIT ?) ORDER BY id", append(args, q.Limit)
 	}
-	runs, err := selectRuns(ctx, r.db, rest, args...)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the ledger %s: %w", r.path, err)
-	}
-	slices.Reverse(runs)
-	return runs, nil
+	return conditions(where) + " ORDER BY id", args
 }
 
 // Events returns events, oldest first.

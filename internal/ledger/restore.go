@@ -3,6 +3,9 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"iter"
+	"slices"
+	"strings"
 	"time"
 
 	"brainjar/internal/quantity"
@@ -30,8 +33,11 @@ func restore(ctx context.Context, db *sql.DB) (Past, error) {
 	if err := rows.Err(); err != nil {
 		return past, err
 	}
-	if past.Open, err = selectRuns(ctx, db, " WHERE ended_at IS NULL ORDER BY id"); err != nil {
-		return past, err
+	for r, err := range selectRuns(ctx, db, nil, " WHERE ended_at IS NULL ORDER BY id") {
+		if err != nil {
+			return past, err
+		}
+		past.Open = append(past.Open, r)
 	}
 	last, err := db.QueryContext(ctx, "SELECT experiment, max(run) FROM runs GROUP BY experiment")
 	if err != nil {
@@ -49,29 +55,66 @@ func restore(ctx context.Context, db *sql.DB) (Past, error) {
 	return past, last.Err()
 }
 
-// selectRuns reads rows of runs; the rest of the statement says which.
-func selectRuns(ctx context.Context, db *sql.DB, rest string, args ...any) ([]Run, error) {
-	rows, err := db.QueryContext(ctx, `SELECT experiment, run, attempt, invocation, unit, command, limits, queued_at, started_at,
-		ended_at, result, reason, exit_code, signal, oom_kills, memory_max, memory_peak, gpu_memory_peak, cpu_seconds,
-		max_temperature, energy_joules, throttled_seconds, tainted, boot FROM runs`+rest, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var runs []Run
-	for rows.Next() {
+// runColumns are the columns of runs, and what each is read into.
+var runColumns = []struct {
+	name string
+	into func(*Run) any
+}{
+	{"experiment", func(r *Run) any { return &r.Experiment }},
+	{"run", func(r *Run) any { return &r.Run }},
+	{"attempt", func(r *Run) any { return &r.Attempt }},
+	{"invocation", func(r *Run) any { return in[string]{&r.Invocation} }},
+	{"unit", func(r *Run) any { return in[string]{&r.Unit} }},
+	{"command", func(r *Run) any { return in[string]{&r.Command} }},
+	{"limits", func(r *Run) any { return in[string]{&r.Limits} }},
+	{"queued_at", func(r *Run) any { return inTime{&r.QueuedAt} }},
+	{"started_at", func(r *Run) any { return inTime{&r.StartedAt} }},
+	{"ended_at", func(r *Run) any { return inTime{&r.EndedAt} }},
+	{"result", func(r *Run) any { return in[string]{&r.Result} }},
+	{"reason", func(r *Run) any { return in[string]{&r.Reason} }},
+	{"exit_code", func(r *Run) any { return &r.ExitCode }},
+	{"signal", func(r *Run) any { return in[string]{&r.Signal} }},
+	{"oom_kills", func(r *Run) any { return in[int]{&r.OOMKills} }},
+	{"memory_max", func(r *Run) any { return in[quantity.Bytes]{&r.MemoryMax} }},
+	{"memory_peak", func(r *Run) any { return in[quantity.Bytes]{&r.MemoryPeak} }},
+	{"gpu_memory_peak", func(r *Run) any { return in[quantity.Bytes]{&r.GPUMemoryPeak} }},
+	{"cpu_seconds", func(r *Run) any { return in[float64]{&r.CPUSeconds} }},
+	{"max_temperature", func(r *Run) any { return &r.MaxTemperature }},
+	{"energy_joules", func(r *Run) any { return &r.EnergyJoules }},
+	{"throttled_seconds", func(r *Run) any { return in[float64]{&r.ThrottledSeconds} }},
+	{"tainted", func(r *Run) any { return in[string]{&r.Tainted} }},
+	{"boot", func(r *Run) any { return in[string]{&r.Boot} }},
+}
+
+// selectRuns reads rows of runs, one after the other: some columns, or all if
+// none is named. The rest of the statement says which rows.
+func selectRuns(ctx context.Context, db *sql.DB, columns []string, rest string, args ...any) iter.Seq2[Run, error] {
+	return func(yield func(Run, error) bool) {
 		var r Run
-		err := rows.Scan(&r.Experiment, &r.Run, &r.Attempt, in[string]{&r.Invocation}, in[string]{&r.Unit}, in[string]{&r.Command},
-			in[string]{&r.Limits}, inTime{&r.QueuedAt}, inTime{&r.StartedAt}, inTime{&r.EndedAt}, in[string]{&r.Result},
-			in[string]{&r.Reason}, &r.ExitCode, in[string]{&r.Signal}, in[int]{&r.OOMKills}, in[quantity.Bytes]{&r.MemoryMax},
-			in[quantity.Bytes]{&r.MemoryPeak}, in[quantity.Bytes]{&r.GPUMemoryPeak}, in[float64]{&r.CPUSeconds},
-			&r.MaxTemperature, &r.EnergyJoules, in[float64]{&r.ThrottledSeconds}, in[string]{&r.Tainted}, in[string]{&r.Boot})
-		if err != nil {
-			return nil, err
+		var names []string
+		var into []any
+		for _, c := range runColumns {
+			if len(columns) == 0 || slices.Contains(columns, c.name) {
+				names, into = append(names, c.name), append(into, c.into(&r))
+			}
 		}
-		runs = append(runs, r)
+		rows, err := db.QueryContext(ctx, "SELECT "+strings.Join(names, ", ")+" FROM runs"+rest, args...)
+		if err != nil {
+			yield(Run{}, err)
+			return
+		}
+		defer rows.Close()
+		for rows.Next() {
+			r = Run{}
+			err := rows.Scan(into...)
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(Run{}, err)
+		}
 	}
-	return runs, rows.Err()
 }
 
 // in scans a column into a value; NULL leaves it as it is.
@@ -79,6 +122,13 @@ type in[T any] struct{ to *T }
 
 // Scan implements sql.Scanner.
 func (i in[T]) Scan(v any) error {
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case T:
+		*i.to = v
+		return nil
+	}
 	var n sql.Null[T]
 	if err := n.Scan(v); err != nil {
 		return err

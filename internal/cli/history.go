@@ -1,0 +1,179 @@
+package cli
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"brainjar/internal/ledger"
+)
+
+// history is `brainjar history`.
+type history struct {
+	user    bool
+	state   string
+	format  string
+	since   string
+	limit   int
+	results []string
+}
+
+func newHistory(stdout io.Writer) *cobra.Command {
+	var h history
+	cmd := &cobra.Command{
+		Use:   "history [ID...]",
+		Short: "Show the runs of the past",
+		Long: `Show the runs of the past, the newest last: of all experiments, or of some.
+
+It reads the ledger itself, so it works whether or not brainjar runs. Exit codes:
+0 ok, 1 failed, 4 an experiment that the ledger has never heard of.`,
+		RunE: func(cmd *cobra.Command, ids []string) error { return h.show(cmd, stdout, ids) },
+	}
+	cmd.Flags().BoolVar(&h.user, "user", false, "the ledger of your own service manager's brainjar")
+	stateFlag(cmd, &h.state)
+	cmd.Flags().StringVarP(&h.format, "output", "o", "table", "table or json")
+	cmd.Flags().StringVar(&h.since, "since", "", "only runs that began at or after this: a time (2026-03-01, \"2026-03-01 12:00\", RFC 3339) or so long ago (36h)")
+	cmd.Flags().IntVarP(&h.limit, "lines", "n", 0, "only the newest so many runs")
+	cmd.Flags().StringSliceVar(&h.results, "result", nil, "only runs with one of these results, such as oom-kill")
+	return cmd
+}
+
+func (h *history) show(cmd *cobra.Command, stdout io.Writer, ids []string) error {
+	query := ledger.Query{Experiments: ids, Results: h.results, Limit: h.limit}
+	var err error
+	if query.Since, err = sinceTime(h.since, time.Now()); err != nil {
+		return usageError(cmd, err)
+	}
+	if h.format != "table" && h.format != "json" {
+		return usageError(cmd, fmt.Errorf("cannot print %q: -o wants table or json", h.format))
+	}
+	if h.limit < 0 {
+		return usageError(cmd, fmt.Errorf("cannot show %d runs", h.limit))
+	}
+	dir, err := stateDir(h.state, h.user)
+	if err != nil {
+		return err
+	}
+	reader, err := ledger.OpenReader(filepath.Join(dir, ledgerName))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &failure{err, ExitFailed, "brainjar makes it when it runs; --user and --state say which is meant"}
+	case errors.Is(err, fs.ErrPermission):
+		return &failure{err, ExitFailed, "run as root, or as the user that brainjar runs as"}
+	case err != nil:
+		return err
+	}
+	defer reader.Close()
+	for _, id := range ids {
+		known, err := reader.Knows(cmd.Context(), id)
+		if err != nil {
+			return err
+		}
+		if !known {
+			return &failure{fmt.Errorf("no experiment %s in the ledger", id), ExitUnknown, "`brainjar history` shows all that have run"}
+		}
+	}
+	w := bufio.NewWriterSize(stdout, 64<<10)
+	if h.format == "json" {
+		err = printJSON(w, reader.HistoryJSON(cmd.Context(), query))
+	} else {
+		err = printTable(w, reader.History(cmd.Context(), query, tableColumns...))
+	}
+	return errors.Join(err, w.Flush())
+}
+
+// sinceTime reads a time, or how long ago one was; "" is the zero time.
+func sinceTime(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if ago, err := time.ParseDuration(text); err == nil {
+		return now.Add(-ago.Abs()), nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateTime, "2006-01-02 15:04", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("cannot read the time %q: want 36h, 2026-03-01 or \"2026-03-01 12:00\"", text)
+}
+
+// printJSON writes an array whose objects have the names of the ledger's columns.
+func printJSON(w *bufio.Writer, runs iter.Seq2[[]byte, error]) error {
+	separator := "[\n"
+	for object, err := range runs {
+		if err != nil {
+			return err
+		}
+		_, _ = w.WriteString(separator)
+		_, _ = w.Write(object)
+		separator = ",\n"
+	}
+	if separator == "[\n" {
+		_ = w.WriteByte('[')
+	}
+	_, err := w.WriteString("\n]\n")
+	return err
+}
+
+// tableColumns are what the table shows of a run.
+var tableColumns = []string{
+	"experiment", "run", "attempt", "started_at", "ended_at", "result", "reason", "exit_code", "signal", "memory_peak", "cpu_seconds",
+}
+
+func printTable(w *bufio.Writer, runs iter.Seq2[ledger.Run, error]) error {
+	t := table{w: w}
+	t.row([]string{"EXPERIMENT", "RUN", "ATTEMPT", "STARTED", "LASTED", "RESULT", "CODE", "PEAK", "CPU", "REASON"})
+	for r, err := range runs {
+		if err != nil {
+			return err
+		}
+		code := r.Signal
+		if r.ExitCode != nil {
+			code = strconv.Itoa(*r.ExitCode)
+		}
+		peak, cpu := "-", "-"
+		if r.MemoryPeak > 0 {
+			peak = r.MemoryPeak.String()
+		}
+		if !r.EndedAt.IsZero() {
+			cpu = strconv.FormatFloat(r.CPUSeconds, 'f', 1, 64) + "s"
+		}
+		t.row([]string{
+			r.Experiment, strconv.Itoa(r.Run), strconv.Itoa(r.Attempt), localTime(r.StartedAt), lasted(&r),
+			cmp.Or(r.Result, "-"), cmp.Or(code, "-"), peak, cpu, r.Reason,
+		})
+	}
+	t.flush()
+	return nil
+}
+
+func localTime(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Local().Format(time.DateTime)
+}
+
+func lasted(r *ledger.Run) string {
+	switch {
+	case r.StartedAt.IsZero():
+		return "-"
+	case r.EndedAt.IsZero():
+		return "running"
+	}
+	d := r.EndedAt.Sub(r.StartedAt)
+	if d < 10*time.Second {
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}

@@ -1,0 +1,87 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// check finds out whether the file is still there, also while nothing is written.
+func (l *Ledger) check() error {
+	l.mu.Lock()
+	f := l.file
+	l.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	err := f.intact()
+	if err != nil && damaged(err) {
+		ctx, cancel := context.WithTimeout(context.Background(), lastWrite)
+		defer cancel()
+		err = l.replace(ctx, f, err)
+	}
+	l.failed(err)
+	return err
+}
+
+// release closes a file that is to be opened anew.
+func (l *Ledger) release(f *file) {
+	l.mu.Lock()
+	if l.file == f {
+		l.file = nil
+	}
+	l.mu.Unlock()
+	_ = f.db.Close()
+}
+
+// replace sets a damaged file aside and begins a new one with all that is known.
+func (l *Ledger) replace(ctx context.Context, f *file, cause error) error {
+	l.release(f)
+	return l.begin(ctx, cause)
+}
+
+// begin sets what is at the path aside, because of cause, and begins anew.
+func (l *Ledger) begin(ctx context.Context, cause error) error {
+	name, err := setAside(l.path, time.Now())
+	if err != nil {
+		return fmt.Errorf("cannot set %s aside: %w", l.path, err)
+	}
+	l.log.Error("ledger is damaged, it was set aside and a new one begun", "file", l.path, "now", name, "err", cause)
+	f, err := openFile(ctx, l.path)
+	if err != nil {
+		return fmt.Errorf("cannot open %s: %w", l.path, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.file = f
+	l.state.SetAside++
+	all := newPile()
+	for _, w := range l.wanted {
+		all.put(Write{Wanted: &w})
+	}
+	for _, r := range l.open {
+		all.put(Write{Run: &r})
+	}
+	all.put(Write{Event: &Event{At: time.Now(), Kind: "ledger", Reason: fmt.Sprintf("the ledger was damaged and begun anew; what it was is in %s: %v", name, cause)}})
+	l.pile = all.over(l.pile)
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// reopen opens the file; one that is damaged is set aside.
+func (l *Ledger) reopen(ctx context.Context) error {
+	f, err := openFile(ctx, l.path)
+	if err != nil && damaged(err) {
+		return l.begin(ctx, err)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot open %s: %w", l.path, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.file = f
+	return nil
+}

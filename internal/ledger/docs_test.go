@@ -1,0 +1,71 @@
+package ledger_test
+
+import (
+	"context"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"brainjar/internal/ledger"
+)
+
+// TestDocumentedQueries: what the guide tells people to ask works, and finds
+// something.
+func TestDocumentedQueries(t *testing.T) {
+	text, err := os.ReadFile("../../docs/history.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	queries := regexp.MustCompile("(?s)```sql\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	if len(queries) < 5 {
+		t.Fatalf("%d queries", len(queries))
+	}
+	path := filepath.Join(t.TempDir(), "brainjar.db")
+	w := open(t, path, ledger.Options{})
+	night := time.Date(2026, 3, 1, 23, 0, 0, 0, time.UTC)
+	r := aRun(1)
+	r.EndedAt, r.Result, r.MemoryPeak = r.StartedAt.Add(time.Hour), "success", r.MemoryMax
+	w.must(ledger.Write{Run: &r, Event: &ledger.Event{At: night, Kind: "phase", Experiment: "a", Run: 1, To: "running"}})
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, q := range queries {
+		rows, err := db.QueryContext(context.Background(), q[1])
+		if err != nil {
+			t.Errorf("%s: %v", q[1], err)
+			continue
+		}
+		if !rows.Next() {
+			t.Errorf("%s: nothing found, %v", q[1], rows.Err())
+		}
+		_ = rows.Close()
+	}
+	for _, column := range columns(t, db, "runs") {
+		if column != "id" && !strings.Contains(string(text), "`"+column+"`") {
+			t.Errorf("column %s of runs is not documented", column)
+		}
+	}
+}
+
+func columns(t *testing.T, db *sql.DB, table string) (names []string) {
+	t.Helper()
+	rows, err := db.Query("SELECT name FROM pragma_table_info(?)", table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	return names
+}
