@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X brainjar/internal/cli.Version=$(VERSION)
 GOBUILD := go build -trimpath -ldflags '$(LDFLAGS)'
 SCRIPTS := $(filter-out lab/README.md lab/demo.toml,$(wildcard lab/*)) .ci/run
 
-.PHONY: build demo test test-unit test-lab test-vm test-arm64 bench lint dist clean
+.PHONY: build demo test test-unit test-lab test-vm test-faults test-arm64 bench lint dist clean
 
 build: ## the binary, for this machine
 	$(GOBUILD) -o brainjar .
@@ -34,6 +34,11 @@ test-vm: ## the same suites in a virtual machine with cgroup v2 (slow)
 	lab/install-vm
 	lab/suite-build dist/lab
 	lab/vm --mem 3072 --timeout 1500 --add dist/lab:/lab/suite --add lab/suite:/lab/run-suite -- /lab/run-suite /lab/suite -test.skip 'TestThousandExits|TestHundredDeaths'
+
+test-faults: ## a random walk of faults: BRAINJAR_FAULTS seconds, or BRAINJAR_KILLS kills
+	lab/install
+	lab/suite-build dist/faults lab/faults
+	BRAINJAR_FAULTS=$${BRAINJAR_FAULTS:-600} lab/ns lab/suite dist/faults -test.v
 
 test-arm64: ## the unit tests for arm64, under qemu-user
 	lab/install qemu-user-static

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -127,16 +126,21 @@ func (g group) stopped() bool {
 	if err != nil || len(pids) == 0 {
 		return false
 	}
+	frozen := false
 	for _, pid := range pids {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil {
 			continue // it has ended
 		}
-		if !strings.Contains("TtZX", string(processState(b))) {
+		switch processState(b) {
+		case 'T', 't':
+			frozen = true
+		case 'Z', 'X': // dead, which is not frozen
+		default:
 			return false
 		}
 	}
-	return true
+	return frozen
 }
 
 // processState reads the state from /proc/PID/stat, proc(5): the field after

@@ -51,7 +51,7 @@ func openFile(ctx context.Context, path string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite", address(path, "journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(1048576)"))
+	db, err := sql.Open("sqlite", address(path, "journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(1048576)", "wal_autocheckpoint(256)"))
 	if err != nil {
 		return nil, err
 	}
