@@ -40,6 +40,8 @@ type experiment struct {
 	again      bool           // it is to be queued again once it has ended
 	enabled    *bool          // overrides autostart; nil: nothing does
 	definition string         // digest of what the configuration says of it
+	counted    int            // highest number of a run that an invocation has
+	owners     map[int]string // of the numbers above, until all is known that happened
 	past       *ledger.Wanted // what the ledger says, until all is known that happened since
 }
 

@@ -326,3 +326,51 @@ func TestChangedDefinition(t *testing.T) {
 		begin("64M", "sleep=1s,", 2, 3)
 	})
 }
+
+// Runs that nobody could write down are found again by their records, each with
+// its own number, when brainjar dies before the disk is back.
+func TestDeathWhileLedgerIsBroken(t *testing.T) {
+	for _, running := range []bool{true, false} {
+		t.Run(fmt.Sprint("another runs: ", running), func(t *testing.T) {
+			onFake(t, func(st stage, fake *transienttest.Fake) {
+				b := newBook()
+				st.book = b
+				text := head + experiment("a", `restart = { delay = "10s", factor = 1.0, max_restarts = 9 }`, "sleep=5s", "exit=3")
+				h := st.begin(text)
+				h.awaitPhase(supervisor.Running, time.Minute, "a")
+				b.mu.Lock()
+				b.broken = errors.New("no space left on device")
+				b.mu.Unlock()
+				time.Sleep(35 * time.Second) // the third runs
+				if !running {
+					time.Sleep(5 * time.Second)
+				}
+				h.kill()
+				b.mu.Lock()
+				b.queued = nil // what was only in its memory
+				b.mu.Unlock()
+				h = st.begin(text)
+				time.Sleep(20 * time.Second)
+				b.mu.Lock()
+				b.broken = nil
+				b.mu.Unlock()
+				h.await("the records are gone", time.Minute, func() bool { return fake.Records() == 0 })
+				s := h.status("a")
+				if s.Run != s.Attempt+1 || s.Run != fake.Starts("brainjar-a.service") {
+					st.Errorf("%d starts: %+v", fake.Starts("brainjar-a.service"), s)
+				}
+				h.drain()
+				owners := map[string]bool{}
+				for _, r := range b.runs {
+					owners[r.Invocation] = true
+					if r.Attempt != r.Run-1 || r.EndedAt.IsZero() {
+						st.Errorf("%+v", r)
+					}
+				}
+				if len(b.runs) != s.Run || len(owners) != s.Run {
+					st.Errorf("%d runs of %d: %v", len(b.runs), s.Run, b.ends("a"))
+				}
+			})
+		})
+	}
+}

@@ -20,6 +20,7 @@ import (
 func (s *Supervisor) remember(past ledger.Past) {
 	for _, e := range s.experiments {
 		e.run = past.LastRun[e.cfg.ID]
+		e.counted = e.run
 	}
 	for i := range past.Wanted {
 		w := &past.Wanted[i]
@@ -65,28 +66,41 @@ func ago(now, then, latest time.Time) time.Time {
 	return earlier(latest, now.Add(-max(0, now.Round(0).Sub(then))))
 }
 
-// number is the run that an invocation is. A unit carries the number that it was
-// started with; when somebody restarts it, that is another run.
+// number is the run that an invocation is, and remembers it. A unit carries the
+// number that it was started with; when somebody restarts it, that number has
+// another owner, and it is another run.
 func (s *Supervisor) number(e *experiment, u transient.Unit) int {
+	run := u.Run
 	for _, r := range s.open {
 		if r.Experiment == e.cfg.ID && r.Invocation == u.Invocation {
 			return r.Run
 		}
 	}
-	switch {
-	case u.Run > e.run, u.Run == e.run && e.unit.Invocation == "":
-		return u.Run
-	case u.Invocation == e.unit.Invocation:
+	if u.Invocation != "" && u.Invocation == e.unit.Invocation {
 		return e.run
-	default:
-		return e.run + 1
 	}
+	owner, owned := e.owners[run]
+	if owned && owner != u.Invocation || !owned && run <= e.counted {
+		run = e.run + 1
+	}
+	if s.ready {
+		e.counted = max(e.counted, run)
+		return run
+	}
+	if e.owners == nil {
+		e.owners = make(map[int]string)
+	}
+	e.owners[run] = u.Invocation
+	return run
 }
 
 // learn finds out which of the ends that systemd and the records tell of were
 // counted before brainjar died, and then goes on to serve.
 func (s *Supervisor) learn() {
-	away := s.away
+	slices.SortStableFunc(s.away, func(a, b transient.Ended) int {
+		return cmp.Or(cmp.Compare(a.Unit.Run, b.Unit.Run), a.Outcome.Ended.Compare(b.Outcome.Ended))
+	})
+	away := slices.Clone(s.away)
 	counted := make([]bool, len(away))
 	s.do(func(ctx context.Context) error {
 		for i, ev := range away {
@@ -124,30 +138,26 @@ func (s *Supervisor) byRow(u transient.Unit) bool {
 
 // serve takes what happened while brainjar was away; from then on it is ready.
 func (s *Supervisor) serve(away []transient.Ended, counted []bool) {
-	s.ready, s.away = true, nil
+	s.away = nil
 	latest := make(map[*experiment]transient.Ended)
 	for i, ev := range away {
-		if counted[i] {
-			s.forget(ev.Unit)
-			continue
-		}
 		e := s.byID[ev.Unit.Experiment]
-		if e == nil {
+		switch {
+		case counted[i]:
+			s.forget(ev.Unit)
+		case e == nil:
 			s.bystander(ev)
-			continue
-		}
-		if other, ok := latest[e]; ok {
-			if cmp.Or(cmp.Compare(other.Unit.Run, ev.Unit.Run), other.Outcome.Ended.Compare(ev.Outcome.Ended)) > 0 {
-				other, ev = ev, other
+		default:
+			if other, ok := latest[e]; ok {
+				s.noteRun(e, other)
 			}
-			s.noteRun(e, other)
+			latest[e] = ev
 		}
-		latest[e] = ev
 	}
 	for _, e := range s.experiments {
 		ev, ok := latest[e]
 		switch {
-		case ok && e.phase == Idle && s.number(e, ev.Unit) >= e.run:
+		case ok && e.phase == Idle:
 			if e.past != nil && Phase(e.past.Phase) == Stopping && e.past.Invocation == ev.Unit.Invocation {
 				e.cause = Cause(e.past.Cause)
 				e.stop.cause = e.cause
@@ -159,10 +169,10 @@ func (s *Supervisor) serve(away []transient.Ended, counted []bool) {
 		if e.phase == Idle {
 			s.recall(e)
 		}
-		e.past = nil
+		e.past, e.owners, e.counted = nil, nil, e.run
 	}
 	s.loseRest()
-	s.open = nil
+	s.ready, s.open = true, nil
 	s.Notify("READY=1")
 }
 
@@ -170,9 +180,7 @@ func (s *Supervisor) serve(away []transient.Ended, counted []bool) {
 // begun.
 func (s *Supervisor) noteRun(e *experiment, ev transient.Ended) {
 	run := s.number(e, ev.Unit)
-	if run > e.run {
-		e.run = run
-	}
+	e.run = max(e.run, run)
 	s.closeRow(ev.Unit.Invocation)
 	r := &ledger.Run{
 		Experiment: ev.Unit.Experiment, Run: run, Attempt: ev.Unit.Attempt,

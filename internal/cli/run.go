@@ -66,6 +66,7 @@ type brainjar struct {
 	sysroot string
 	log     *slog.Logger
 	stderr  io.Writer
+	signals chan os.Signal // from the first moment on: a stop that comes early is no kill
 }
 
 func (b *brainjar) run(path string) error {
@@ -76,6 +77,10 @@ func (b *brainjar) run(path string) error {
 	if len(cfg.NotYet) > 0 {
 		return config.Errors(cfg.NotYet)
 	}
+	b.signals = make(chan os.Signal, 4)
+	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away is not a reason to die
+	signal.Notify(b.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
+	defer signal.Stop(b.signals)
 	runtimeDir, err := b.runtimeDir()
 	if err != nil {
 		return err
@@ -171,11 +176,7 @@ func (b *brainjar) supervise(s *supervisor.Supervisor, manager *transient.Manage
 			}
 		})
 	})
-	signals := make(chan os.Signal, 4)
-	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away is not a reason to die
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
-	defer signal.Stop(signals)
-	background.Go(func() { b.obey(ctx, signals, s) })
+	background.Go(func() { b.obey(ctx, s) })
 	err := s.Run(ctx)
 	select {
 	case lost := <-gone:
@@ -190,14 +191,14 @@ func (b *brainjar) supervise(s *supervisor.Supervisor, manager *transient.Manage
 const oneRequest = 200 * time.Millisecond
 
 // obey turns signals into orders.
-func (b *brainjar) obey(ctx context.Context, signals <-chan os.Signal, s *supervisor.Supervisor) {
+func (b *brainjar) obey(ctx context.Context, s *supervisor.Supervisor) {
 	var last os.Signal
 	var at time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case sig := <-signals:
+		case sig := <-b.signals:
 			if sig == last && time.Since(at) < oneRequest {
 				continue
 			}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"sync"
 	"time"
 )
@@ -35,6 +34,7 @@ type Ledger struct {
 	waiting []func(error)
 	wanted  map[string]Wanted // the newest row of each experiment
 	open    map[runKey]Run    // runs without an end
+	ended   recent            // invocations whose end was written
 	state   State
 }
 
@@ -109,6 +109,7 @@ func (l *Ledger) mirror(w Write) {
 		key := runKey{r.Experiment, r.Run}
 		if !r.EndedAt.IsZero() {
 			delete(l.open, key)
+			l.ended.add(r.Invocation)
 		} else {
 			l.open[key] = merge(l.open[key], *r)
 		}
@@ -162,7 +163,7 @@ func (l *Ledger) Restore(ctx context.Context) (Past, error) {
 	if f == nil {
 		return past, nil
 	}
-	past, err := restore(ctx, f.db)
+	past, ended, err := restore(ctx, f.db)
 	if err != nil && damaged(err) {
 		return Past{LastRun: make(map[string]int)}, l.replace(ctx, f, err)
 	}
@@ -177,25 +178,21 @@ func (l *Ledger) Restore(ctx context.Context) (Past, error) {
 	for _, r := range past.Open {
 		l.open[runKey{r.Experiment, r.Run}] = r
 	}
+	for _, invocation := range ended {
+		l.ended.add(invocation)
+	}
 	return past, nil
 }
 
-// Counted reports whether the end of an invocation was written.
+// Counted reports whether the end of an invocation was written: to this file, or
+// lately to one that was set aside.
 func (l *Ledger) Counted(ctx context.Context, invocation string) (bool, error) {
 	l.mu.Lock()
-	f := l.file
-	for _, p := range []*pile{l.pile, l.writing} {
-		if p == nil {
-			continue
-		}
-		for r := range maps.Values(p.runs) {
-			if r.Invocation == invocation && !r.EndedAt.IsZero() {
-				l.mu.Unlock()
-				return true, nil
-			}
-		}
-	}
+	f, known := l.file, l.ended.has(invocation)
 	l.mu.Unlock()
+	if known {
+		return true, nil
+	}
 	if f == nil {
 		return false, nil
 	}

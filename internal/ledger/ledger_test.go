@@ -290,6 +290,9 @@ func TestDamage(t *testing.T) {
 		t.Run(name+" while open", func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "brainjar.db")
 			w := open(t, path, ledger.Options{})
+			over := aRun(7)
+			over.EndedAt = noon
+			w.must(ledger.Write{Run: &over})
 			w.must(ledger.Write{Wanted: &wanted, Run: ptr(aRun(1))})
 			harm(t, path)
 			w.must(ledger.Write{Run: ptr(aRun(2))})
@@ -299,6 +302,9 @@ func TestDamage(t *testing.T) {
 			}
 			if got := query(t, path, "SELECT phase FROM wanted"); got != "held" {
 				t.Errorf("phase %s", got)
+			}
+			if known, err := w.Counted(t.Context(), over.Invocation); err != nil || !known {
+				t.Errorf("what the old file counted is forgotten: %v, %v", known, err)
 			}
 			if s := w.State(); s.Err != nil || s.SetAside != 1 {
 				t.Errorf("%+v", s)

@@ -11,13 +11,14 @@ import (
 	"brainjar/internal/quantity"
 )
 
-// restore reads what brainjar needs to know when it starts.
-func restore(ctx context.Context, db *sql.DB) (Past, error) {
-	past := Past{LastRun: make(map[string]int)}
+// restore reads what brainjar needs to know when it starts, and the newest
+// invocations whose end was written.
+func restore(ctx context.Context, db *sql.DB) (past Past, ended []string, err error) {
+	past = Past{LastRun: make(map[string]int)}
 	rows, err := db.QueryContext(ctx, `SELECT experiment, phase, reason, since, run, attempt, requeues, invocation, unit, cause,
 		last_result, queued_at, scarce_since, due_at, hold, enabled, definition, overrides, submitted, boot FROM wanted`)
 	if err != nil {
-		return past, err
+		return past, nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -26,33 +27,42 @@ func restore(ctx context.Context, db *sql.DB) (Past, error) {
 			&w.Unit, &w.Cause, &w.LastResult, inTime{&w.QueuedAt}, inTime{&w.ScarceSince}, inTime{&w.DueAt}, &w.Hold,
 			&w.Enabled, &w.Definition, &w.Overrides, &w.Submitted, &w.Boot)
 		if err != nil {
-			return past, err
+			return past, nil, err
 		}
 		past.Wanted = append(past.Wanted, w)
 	}
 	if err := rows.Err(); err != nil {
-		return past, err
+		return past, nil, err
 	}
 	for r, err := range selectRuns(ctx, db, nil, " WHERE ended_at IS NULL ORDER BY id") {
 		if err != nil {
-			return past, err
+			return past, nil, err
 		}
 		past.Open = append(past.Open, r)
 	}
 	last, err := db.QueryContext(ctx, "SELECT experiment, max(run) FROM runs GROUP BY experiment")
 	if err != nil {
-		return past, err
+		return past, nil, err
 	}
 	defer last.Close()
 	for last.Next() {
 		var experiment string
 		var run int
 		if err := last.Scan(&experiment, &run); err != nil {
-			return past, err
+			return past, nil, err
 		}
 		past.LastRun[experiment] = run
 	}
-	return past, last.Err()
+	if err := last.Err(); err != nil {
+		return past, nil, err
+	}
+	for r, err := range selectRuns(ctx, db, []string{"invocation"}, " WHERE ended_at IS NOT NULL ORDER BY id DESC LIMIT ?", recentSize) {
+		if err != nil {
+			return past, nil, err
+		}
+		ended = append(ended, r.Invocation)
+	}
+	return past, ended, nil
 }
 
 // runColumns are the columns of runs, and what each is read into.

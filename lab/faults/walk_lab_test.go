@@ -44,6 +44,7 @@ func TestWalk(t *testing.T) {
 			t.Fatalf("main processes were %v and are %v\n%s", w.steady, pids, w.tail())
 		}
 	}
+	w.ready()
 	w.must(w.brainjar.Process.Signal(syscall.SIGTERM))
 	select {
 	case err := <-w.over:
@@ -64,6 +65,7 @@ func TestWalk(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Logf("log:\n%s", w.tail())
+		w.leaveLog()
 	}
 }
 
@@ -233,7 +235,7 @@ func (w *world) deleteLedger() {
 func (w *world) harm(do func(path string)) {
 	w.Helper()
 	const words = "ledger is damaged, it was set aside"
-	w.await("brainjar has read its ledger", 20*time.Second, func() bool { return w.logged("brainjar runs") > 0 })
+	w.ready()
 	before := w.logged(words)
 	w.must(w.brainjar.Process.Signal(syscall.SIGSTOP))
 	for _, r := range w.history() {
@@ -248,6 +250,26 @@ func (w *world) harm(do func(path string)) {
 		_, err := w.command(w.binary, append([]string{"history", "--state", w.state}, w.ids()...)...)
 		return err == nil
 	})
+}
+
+// ready waits until brainjar has read its ledger and hears signals.
+func (w *world) ready() {
+	w.Helper()
+	w.await("brainjar runs", 20*time.Second, func() bool { return w.logged("brainjar runs") > 0 })
+}
+
+// leaveLog copies brainjar's log and the diary to where the lab's caller finds
+// them.
+func (w *world) leaveLog() {
+	out := os.Getenv("BRAINJAR_LAB_OUT")
+	if out == "" {
+		return
+	}
+	for _, path := range []string{w.log.Name(), w.diary} {
+		b, err := os.ReadFile(path)
+		w.must(err)
+		w.must(os.WriteFile(filepath.Join(out, "faults-"+filepath.Base(path)), b, 0o600))
+	}
 }
 
 func (w *world) ids() (ids []string) {
