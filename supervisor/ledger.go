@@ -171,6 +171,7 @@ func (s *Supervisor) settleEnd(u transient.Unit) func(error) {
 	return func(err error) {
 		if err == nil {
 			s.forget(u)
+			s.forgetWritten(len(s.unwritten))
 			return
 		}
 		if len(s.unwritten) == 0 {
@@ -197,12 +198,16 @@ func (s *Supervisor) writeAgain(now time.Time, next *time.Time) {
 	s.unwrittenAt = now.Add(unwrittenRetry)
 	n := len(s.unwritten)
 	s.write(ledger.Write{}, func(err error) {
-		if err != nil || n > len(s.unwritten) {
-			return
+		if err == nil {
+			s.forgetWritten(min(n, len(s.unwritten)))
 		}
-		for _, u := range s.unwritten[:n] {
-			s.forget(u)
-		}
-		s.unwritten = append([]transient.Unit(nil), s.unwritten[n:]...)
 	})
+}
+
+// forgetWritten lets go of the first n ends that had waited for the ledger.
+func (s *Supervisor) forgetWritten(n int) {
+	for _, u := range s.unwritten[:n] {
+		s.forget(u)
+	}
+	s.unwritten = append([]transient.Unit(nil), s.unwritten[n:]...)
 }

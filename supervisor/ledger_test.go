@@ -355,6 +355,7 @@ func TestDeathWhileLedgerIsBroken(t *testing.T) {
 				b.broken = nil
 				b.mu.Unlock()
 				h.await("the records are gone", time.Minute, func() bool { return fake.Records() == 0 })
+				h.awaitPhase(supervisor.Running, time.Minute, "a")
 				s := h.status("a")
 				if s.Run != s.Attempt+1 || s.Run != fake.Starts("brainjar-a.service") {
 					st.Errorf("%d starts: %+v", fake.Starts("brainjar-a.service"), s)

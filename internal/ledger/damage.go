@@ -59,6 +59,9 @@ func (l *Ledger) begin(ctx context.Context, cause error) error {
 	for _, w := range l.wanted {
 		all.put(Write{Wanted: &w})
 	}
+	for _, r := range l.ended.ring {
+		all.put(Write{Run: &r})
+	}
 	for _, r := range l.open {
 		all.put(Write{Run: &r})
 	}

@@ -34,7 +34,7 @@ type Ledger struct {
 	waiting []func(error)
 	wanted  map[string]Wanted // the newest row of each experiment
 	open    map[runKey]Run    // runs without an end
-	ended   recent            // invocations whose end was written
+	ended   recent
 	state   State
 }
 
@@ -108,8 +108,8 @@ func (l *Ledger) mirror(w Write) {
 	if r := w.Run; r != nil {
 		key := runKey{r.Experiment, r.Run}
 		if !r.EndedAt.IsZero() {
+			l.ended.add(merge(l.open[key], *r))
 			delete(l.open, key)
-			l.ended.add(r.Invocation)
 		} else {
 			l.open[key] = merge(l.open[key], *r)
 		}
@@ -178,8 +178,8 @@ func (l *Ledger) Restore(ctx context.Context) (Past, error) {
 	for _, r := range past.Open {
 		l.open[runKey{r.Experiment, r.Run}] = r
 	}
-	for _, invocation := range ended {
-		l.ended.add(invocation)
+	for _, r := range ended {
+		l.ended.add(r)
 	}
 	return past, nil
 }

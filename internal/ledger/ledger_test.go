@@ -300,6 +300,9 @@ func TestDamage(t *testing.T) {
 			if got := query(t, path, "SELECT count(*) FROM runs WHERE ended_at IS NULL"); got != "2" {
 				t.Errorf("%s open runs", got)
 			}
+			if got := query(t, path, "SELECT count(*) FROM runs WHERE run = 7 AND ended_at IS NOT NULL"); got != "1" {
+				t.Errorf("%s of 1 ended run", got)
+			}
 			if got := query(t, path, "SELECT phase FROM wanted"); got != "held" {
 				t.Errorf("phase %s", got)
 			}

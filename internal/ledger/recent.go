@@ -1,29 +1,32 @@
 package ledger
 
-// recent are the latest invocations whose end was written. It answers for a file
-// that was set aside.
+import "slices"
+
+// recent are the latest runs whose end was written: a file that is begun anew gets
+// them too, so that none is counted again.
 type recent struct {
-	members map[string]bool
-	ring    []string
-	next    int
+	ring []Run
+	next int
 }
 
 // recentSize is more than can be unforgotten when brainjar dies.
-const recentSize = 1000
+const recentSize = 256
 
-func (r *recent) add(invocation string) {
-	if invocation == "" || r.members[invocation] {
+func (r *recent) add(run Run) {
+	if i := r.index(run.Invocation); i >= 0 {
+		r.ring[i] = merge(r.ring[i], run)
 		return
 	}
-	if r.members == nil {
-		r.members = make(map[string]bool)
-	}
 	if len(r.ring) < recentSize {
-		r.ring = append(r.ring, "")
+		r.ring = append(r.ring, run)
+		return
 	}
-	delete(r.members, r.ring[r.next])
-	r.ring[r.next], r.members[invocation] = invocation, true
+	r.ring[r.next] = run
 	r.next = (r.next + 1) % recentSize
 }
 
-func (r *recent) has(invocation string) bool { return r.members[invocation] }
+func (r *recent) index(invocation string) int {
+	return slices.IndexFunc(r.ring, func(run Run) bool { return invocation != "" && run.Invocation == invocation })
+}
+
+func (r *recent) has(invocation string) bool { return r.index(invocation) >= 0 }

@@ -12,8 +12,8 @@ import (
 )
 
 // restore reads what brainjar needs to know when it starts, and the newest
-// invocations whose end was written.
-func restore(ctx context.Context, db *sql.DB) (past Past, ended []string, err error) {
+// runs whose end was written.
+func restore(ctx context.Context, db *sql.DB) (past Past, ended []Run, err error) {
 	past = Past{LastRun: make(map[string]int)}
 	rows, err := db.QueryContext(ctx, `SELECT experiment, phase, reason, since, run, attempt, requeues, invocation, unit, cause,
 		last_result, queued_at, scarce_since, due_at, hold, enabled, definition, overrides, submitted, boot FROM wanted`)
@@ -56,12 +56,13 @@ func restore(ctx context.Context, db *sql.DB) (past Past, ended []string, err er
 	if err := last.Err(); err != nil {
 		return past, nil, err
 	}
-	for r, err := range selectRuns(ctx, db, []string{"invocation"}, " WHERE ended_at IS NOT NULL ORDER BY id DESC LIMIT ?", recentSize) {
+	for r, err := range selectRuns(ctx, db, nil, " WHERE ended_at IS NOT NULL ORDER BY id DESC LIMIT ?", recentSize) {
 		if err != nil {
 			return past, nil, err
 		}
-		ended = append(ended, r.Invocation)
+		ended = append(ended, r)
 	}
+	slices.Reverse(ended) // the oldest is the first to go
 	return past, ended, nil
 }
 

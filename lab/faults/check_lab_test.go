@@ -138,7 +138,7 @@ func (w *world) checkSequence(id string, runs []row, entries map[string]*entry) 
 	}
 	attempt := 0
 	for i, r := range runs {
-		if r.Run != i+1 {
+		if r.Run != i+1 && !w.touched[id] { // what a person restarts while brainjar starts it, leaves its number out
 			miscounted("run %d of %s follows run %d", r.Run, id, i)
 			return wrong
 		}
