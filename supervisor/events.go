@@ -107,7 +107,9 @@ func (s *Supervisor) warnOnce(warning string) {
 func (s *Supervisor) started(ev transient.Started) {
 	e := s.byID[ev.Unit.Experiment]
 	if e == nil {
-		s.Log.Warn("stopping a unit that no experiment of the configuration owns", "unit", ev.Unit.Name, "experiment", ev.Unit.Experiment)
+		if _, known := s.orphans[ev.Unit.Name]; !known {
+			s.Log.Warn("a unit that no experiment of the configuration owns", "unit", ev.Unit.Name, "experiment", ev.Unit.Experiment, "kept", s.Config.Supervisor.KeepOrphans)
+		}
 		s.orphans[ev.Unit.Name] = ev
 		if s.synced {
 			s.stopOrphans()
@@ -174,6 +176,9 @@ func limitAttrs(ev transient.Started) []slog.Attr {
 
 // stopOrphans ends the units whose experiment is not configured any more.
 func (s *Supervisor) stopOrphans() {
+	if s.Config.Supervisor.KeepOrphans {
+		return
+	}
 	for name := range s.orphans {
 		s.command(func(ctx context.Context) error { return s.Units.Stop(ctx, name) }, func(err error) {
 			if err != nil && s.ctx.Err() == nil && !errors.Is(err, transient.ErrNoUnit) {
@@ -255,6 +260,7 @@ func (s *Supervisor) ended(e *experiment, o transient.Outcome, then func(error))
 	e.last, e.attempt, e.requeues = next.Result, next.Attempt, next.Requeues
 	e.due = time.Now().Add(next.Delay)
 	o.Result = next.Result
+	s.trip(e, next, lasted)
 	cause := e.stop.cause
 	s.change(e, Change{To: next.Phase, Reason: next.Reason, Ended: &o}, then, resultAttrs(o, e.cfg.MemoryMax)...)
 	s.onceMore(e, cause)

@@ -146,6 +146,33 @@ func (s *Supervisor) Release(ctx context.Context, id string) error {
 	})
 }
 
+// ReleaseAll releases all that is held, and resets the circuit breaker.
+func (s *Supervisor) ReleaseAll(ctx context.Context) error {
+	ids := make(chan []string, 1)
+	s.order(func() {
+		var held []string
+		s.breaker.Reset()
+		for _, e := range s.experiments {
+			if e.phase == Held || e.hold != "" {
+				held = append(held, e.cfg.ID)
+			}
+		}
+		ids <- held
+	})
+	select {
+	case held := <-ids:
+		var failed error
+		for _, id := range held {
+			failed = errors.Join(failed, s.Release(ctx, id))
+		}
+		return failed
+	case <-s.done:
+		return ErrEnded
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // Enable overrides autostart of an experiment for good: whether it is wanted
 // when brainjar starts. nil takes the override back.
 func (s *Supervisor) Enable(ctx context.Context, id string, enabled *bool) error {

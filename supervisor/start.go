@@ -97,8 +97,10 @@ func (s *Supervisor) holdReason() string {
 		return s.sliceErr
 	case s.Readings != nil && !s.felt && time.Now().Before(s.feelBy):
 		return "the sensors are being read for the first time"
+	case s.heat.Reason != "":
+		return s.heat.Reason
 	}
-	return s.heat.Reason
+	return s.breaker.Reason()
 }
 
 // start begins the next run: that is written, and then systemd is asked for its

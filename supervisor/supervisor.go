@@ -126,6 +126,7 @@ type state struct {
 	sliceErr   string    // why it is not, "" if it is
 	sliceAgain time.Time // when to try again
 
+	breaker  Breaker
 	governor Governor
 	heat     Action
 	memory   sensors.Memory // of the latest reading
@@ -167,6 +168,7 @@ func New(s Supervisor) *Supervisor {
 	s.orphans = map[string]transient.Started{}
 	s.budget = s.Config.Budget(s.MemTotal)
 	t := s.Config.Thermal
+	s.breaker = Breaker{Failures: s.Config.Supervisor.Breaker.Failures, Within: s.Config.Supervisor.Breaker.Within}
 	s.governor = Governor{Throttle: t.Throttle, Resume: t.Resume, Critical: t.Critical}
 	now := time.Now()
 	for _, c := range s.Config.Experiments {

@@ -29,7 +29,7 @@ var layers = map[string][]string{
 	"internal/ledger":         {"internal/quantity"},
 	"internal/quantity":       {},
 	"internal/archtest":       {},
-	"lab":                     {"internal/config", "internal/ledger", "internal/quantity", "sensors", "supervisor", "transient", "transient/transienttest"},
+	"lab/faults":              {"internal/config", "internal/ledger", "internal/quantity", "sensors", "supervisor", "transient", "transient/transienttest"},
 }
 
 // owner is a package of others, and the only directories that may know it;

@@ -7,9 +7,6 @@ import "fmt"
 // A key counts when somebody wrote it with that value, or with any if the
 // value is empty.
 var notYet = []struct{ key, value, words string }{
-	{"supervisor.breaker.failures", "", "failing starts do not hold the others yet"},
-	{"supervisor.breaker.within", "", "failing starts do not hold the others yet"},
-	{"supervisor.keep_orphans", "true", "experiments that vanished from the file are always stopped yet"},
 	{"thermal.clocks", "true", "clocks are not lowered yet"},
 	{"memory.critical", "", "nothing is stopped for low memory yet"},
 	{"memory.grace", "", "nothing is stopped for low memory yet"},

@@ -20,7 +20,7 @@ type Supervisor struct {
 
 // Breaker says when failing starts hold all further ones.
 type Breaker struct {
-	Failures int // different experiments
+	Failures int // different experiments; 0: never
 	Within   time.Duration
 }
 
