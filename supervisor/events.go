@@ -254,7 +254,7 @@ func (s *Supervisor) ended(e *experiment, o transient.Outcome, then func(error))
 	o.KilledAtStop = o.KilledAtStop || e.stop.late && o.Signal == syscall.SIGKILL
 	policy := restartPolicy(e.cfg)
 	next := Judge(Ending{
-		Outcome: o, Cause: e.stop.cause, Lasted: lasted,
+		Outcome: o, Cause: e.stop.cause, Why: e.stop.why, Lasted: lasted,
 		Attempt: e.attempt, Requeues: e.requeues, Random: s.Random(),
 	}, policy)
 	e.last, e.attempt, e.requeues = next.Result, next.Attempt, next.Requeues

@@ -32,8 +32,9 @@ type experiment struct {
 	scarceSince time.Time
 	due         time.Time // when Backoff ends, or the present step of Stopping
 	warnAt      time.Time // when to announce the end of runtime_max; zero: never
-	answered    bool      // systemd has taken the order to start: there is a unit
-	stop        stop      // how it is being ended, while Stopping
+	probing     probing
+	answered    bool // systemd has taken the order to start: there is a unit
+	stop        stop // how it is being ended, while Stopping
 
 	cause      Cause          // why brainjar ends, or ended, the latest run
 	hold       string         // why a person holds it; "": nobody does
@@ -83,6 +84,9 @@ func (s *Supervisor) change(e *experiment, c Change, then func(error), facts ...
 	}
 	if c.To != Stopping {
 		e.stop = stop{}
+	}
+	if c.To != Running {
+		e.probing = probing{}
 	}
 	if c.To == Queued {
 		e.queuedAt = c.At

@@ -13,6 +13,7 @@ import (
 const (
 	ResultHeat   transient.Result = "heat"
 	ResultMemory transient.Result = "memory"
+	ResultProbe  transient.Result = "probe" // its health check failed too often
 )
 
 // checkpointMinimum is how long a run must have lasted for a checkpoint code
@@ -29,6 +30,7 @@ const (
 	CauseLeave  Cause = "leave" // brainjar itself is being stopped
 	CauseHeat   Cause = "heat"
 	CauseMemory Cause = "memory"
+	CauseProbe  Cause = "probe" // its health check failed too often: that is a failure of the run
 )
 
 // result is what a run that ended for this cause is recorded as.
@@ -38,6 +40,8 @@ func (c Cause) result() transient.Result {
 		return ResultHeat
 	case CauseMemory:
 		return ResultMemory
+	case CauseProbe:
+		return ResultProbe
 	default:
 		return transient.Stopped
 	}
@@ -60,6 +64,7 @@ type RestartPolicy struct {
 type Ending struct {
 	Outcome  transient.Outcome
 	Cause    Cause
+	Why      string // the cause in words
 	Lasted   time.Duration
 	Attempt  int // restarts in a row before this run
 	Requeues int // times in a row that heat or memory sent it back to the queue
@@ -93,6 +98,9 @@ func Judge(e Ending, p RestartPolicy) Next {
 		next.Result = e.Cause.result()
 		next.Phase, next.Reason = Stopped, how
 		return next
+	case CauseProbe:
+		next.Result = e.Cause.result()
+		return afterFailure(e, p, next, e.Why)
 	}
 	if e.Outcome.StopRequested {
 		next.Result = transient.Stopped

@@ -160,7 +160,7 @@ func (s *Supervisor) serve(away []transient.Ended, counted []bool) {
 		case ok && e.phase == Idle:
 			if e.past != nil && Phase(e.past.Phase) == Stopping && e.past.Invocation == ev.Unit.Invocation {
 				e.cause = Cause(e.past.Cause)
-				e.stop.cause = e.cause
+				e.stop.cause, e.stop.why = e.cause, e.past.Reason
 			}
 			s.take(e, ev)
 		case ok:

@@ -38,6 +38,7 @@ type stage struct {
 	program string         // that runs workloads
 	dir     string
 	real    bool
+	prober  supervisor.Prober
 	book    *book           // what outlives a brainjar; nil: nothing
 	first   sensors.Reading // what the sensors say at first; none: a machine without zones
 }
@@ -80,7 +81,7 @@ func (st stage) begin(text string) *house {
 	h.readings <- st.first
 	settings := supervisor.Supervisor{
 		Config: st.parse(text), Units: h.systemd, House: h.systemd, Freezer: h.systemd, Events: h.systemd.Events(),
-		Readings: h.readings, MemTotal: 64 * quantity.GiB,
+		Prober: st.prober, Readings: h.readings, MemTotal: 64 * quantity.GiB,
 		Log: slog.New(slog.NewTextHandler(h, nil)),
 		Observe: func(c supervisor.Change) {
 			h.mu.Lock()

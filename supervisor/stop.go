@@ -31,6 +31,7 @@ const (
 // stop is how a run is being ended by brainjar.
 type stop struct {
 	cause Cause
+	why   string // the cause in words
 	step  stopStep
 	late  bool // its stop_timeout has passed
 	again bool // the order of this step failed and is to be given again
@@ -44,7 +45,7 @@ func (s *Supervisor) end(e *experiment, cause Cause, reason string) {
 	before := e.phase
 	e.cause = cause
 	s.move(e, Stopping, reason)
-	e.stop = stop{cause: cause}
+	e.stop = stop{cause: cause, why: reason}
 	switch before {
 	case Running:
 		s.checkpoint(e)

@@ -70,6 +70,7 @@ type Supervisor struct {
 	Units    Units
 	House    House
 	Freezer  Freezer
+	Prober   Prober // nil: nobody makes health checks
 	Events   <-chan transient.Event
 	Readings <-chan sensors.Reading // nil: no sensors
 	MemTotal quantity.Bytes         // of the machine; for the default budget
@@ -143,7 +144,8 @@ type state struct {
 	unwritten   []transient.Unit
 	unwrittenAt time.Time // when to try again
 
-	calls int // goroutines that will post an answer
+	calls  int // goroutines that will post an answer
+	probes int // health checks under way
 }
 
 // New returns a supervisor that is ready to Run, and to take orders before it
@@ -342,6 +344,7 @@ func (s *Supervisor) tick(e *experiment, now time.Time, next *time.Time) {
 			s.warn(e)
 		}
 	}
+	s.probe(e, now, next)
 	if (e.phase == Backoff || e.phase == Stopping) && !e.due.IsZero() {
 		*next = earlier(*next, e.due)
 	}

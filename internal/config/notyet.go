@@ -14,8 +14,6 @@ var notYet = []struct{ key, value, words string }{
 	{"gpu_memory", "", "GPU memory is not counted yet"},
 	{"power_mode", "", "power modes are not set yet"},
 	{"max_temperature", "", "experiments have no temperature limit of their own yet"},
-	{"probe.exec", "", "probes are not run yet"},
-	{"probe.http", "", "probes are not run yet"},
 	{"log", "file", "output goes to the journal only yet"},
 }
 

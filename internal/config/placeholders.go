@@ -86,6 +86,11 @@ func (e *Experiment) expand(config string, r *report) *Experiment {
 	for _, name := range slices.Sorted(maps.Keys(e.Environment)) {
 		x.Environment[name] = expansion.text(e.Environment[name], e.variables[name])
 	}
+	x.Probe.Exec = make([]string, len(e.Probe.Exec))
+	for i, argument := range e.Probe.Exec {
+		x.Probe.Exec[i] = expansion.text(argument, e.written.where("probe.exec"))
+	}
+	x.Probe.HTTP = expansion.text(e.Probe.HTTP, e.written.where("probe.http"))
 	return &x
 }
 

@@ -209,6 +209,14 @@ func (e *Experiment) CommandFor(run, attempt int) []string {
 	return e.variablesFor(run, attempt).replaceAll(e.unexpanded.Command)
 }
 
+// ProbeFor returns the health check of one run, all placeholders replaced.
+func (e *Experiment) ProbeFor(run, attempt int) Probe {
+	variables, p := e.variablesFor(run, attempt), e.Probe
+	p.Exec = variables.replaceAll(e.unexpanded.Probe.Exec)
+	p.HTTP = variables.replace(e.unexpanded.Probe.HTTP)
+	return p
+}
+
 // EnvironmentFor returns the environment of one run as sorted KEY=value, all
 // placeholders replaced.
 func (e *Experiment) EnvironmentFor(run, attempt int) []string {
