@@ -4,7 +4,7 @@ export CGO_ENABLED := 0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X brainjar/internal/cli.Version=$(VERSION)
 GOBUILD := go build -trimpath -ldflags '$(LDFLAGS)'
-SCRIPTS := $(filter-out lab/README.md lab/demo.toml,$(wildcard lab/*)) .ci/run
+SCRIPTS := $(filter-out lab/README.md lab/demo.toml lab/faults,$(wildcard lab/*)) .ci/run
 
 .PHONY: build demo test test-unit test-lab test-vm test-faults test-arm64 bench lint dist clean
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"brainjar/transient"
 )
@@ -124,6 +125,31 @@ func TestStartFailures(t *testing.T) {
 			t.Errorf("%s: no error", spec.Experiment)
 		} else {
 			t.Log(err)
+		}
+	}
+	b.forget()
+}
+
+// TestSlowRecorder: a recorder that is killed, because it takes longer than the
+// unit's stop_timeout, costs figures, not the outcome: systemd reports both as
+// "timeout".
+func TestSlowRecorder(t *testing.T) {
+	b := newBench(t, transient.Options{Recorder: []string{"/bin/sh", "-c", "sleep 1h"}})
+	b.synced(1)
+	for _, test := range []struct {
+		name, step string
+		runtimeMax time.Duration
+		want       transient.Result
+	}{
+		{"success", "exit=0", 0, transient.Success},
+		{"within-its-time", "exit=0", time.Minute, transient.Success},
+		{"code", "exit=9", 0, transient.ExitCode},
+		{"out-of-time", "sleep=1h", time.Second, transient.Timeout},
+	} {
+		spec := b.spec(test.name, test.step)
+		spec.StopTimeout, spec.RuntimeMax = time.Second, test.runtimeMax
+		if o := b.ended(b.start(spec)).Outcome; o.Result != test.want {
+			t.Errorf("%s: %+v", test.name, o)
 		}
 	}
 	b.forget()

@@ -12,6 +12,9 @@ import (
 
 // ending gathers what is known of the end of the newest invocation.
 func (t *tracked) ending(f *facts, r *record) ending {
+	if f != nil {
+		f.limits = t.times
+	}
 	return ending{
 		facts: f, record: r, asked: t.asked, refusal: t.refusal,
 		peak: t.peak, cpu: t.cpu, scope: t.unit.Kind == Scope,

@@ -83,7 +83,9 @@ func launch(t *testing.T, o transient.Options, prepare func(*transient.Manager))
 	if o.RecordDir == "" {
 		o.RecordDir = t.TempDir()
 	}
-	o.Recorder = []string{executable(t), "record"}
+	if len(o.Recorder) == 0 {
+		o.Recorder = []string{executable(t), "record"}
+	}
 	o.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	m = transient.New(o)
 	if prepare != nil {

@@ -28,8 +28,34 @@ type facts struct {
 	status    int    // ExecMainStatus: exit code or signal
 	wasActive bool   // it was active at some time of this invocation
 	started   time.Time
+	exited    time.Time // the main process; zero: unknown
 	ended     time.Time
+	limits    *timeLimits // nil: unknown
 }
+
+// timeLimits are the times after which systemd ends a unit by itself; 0: never.
+type timeLimits struct{ start, runtime time.Duration }
+
+// timedOut reports whether Result "timeout" is about the program. systemd says the
+// same when the recorder is killed, because it took longer than the unit's stop
+// timeout; then the main process has ended before its time was over.
+func (f *facts) timedOut() bool {
+	if f.result != "timeout" {
+		return false
+	}
+	if f.limits == nil || f.code == 0 || f.exited.IsZero() || f.started.IsZero() {
+		return true
+	}
+	limit := f.limits.start
+	if f.wasActive {
+		limit = f.limits.runtime
+	}
+	return limit > 0 && f.exited.Sub(f.started) >= limit-clockSlack
+}
+
+// clockSlack is by how much two time stamps of systemd may differ from what
+// passed between them.
+const clockSlack = 50 * time.Millisecond
 
 // ending is all that is known of the end of an invocation. What is missing is
 // nil or zero.
@@ -74,7 +100,7 @@ func classify(e ending) (o Outcome, doubt bool) {
 	case cldKilled, cldDumped:
 		o.Signal, o.CoreDumped = syscall.Signal(f.status), f.code == cldDumped
 	}
-	o.KilledAtStop = f.result == "timeout" && o.Signal == syscall.SIGKILL
+	o.KilledAtStop = f.result == "timeout" && o.Signal == syscall.SIGKILL && (o.StopRequested || f.timedOut())
 	o.Result, o.Detail = result(e, f, o)
 	if e.refusal != "" {
 		o.StopRequested = false // by this Manager, not by a person
@@ -93,7 +119,7 @@ func result(e ending, f *facts, o Outcome) (r Result, detail string) {
 		return StartFailed, e.refusal
 	case f.result == "oom-kill" || o.OOMKills > 0:
 		return OOMKill, ""
-	case f.result == "timeout" && !o.StopRequested:
+	case f.timedOut() && !o.StopRequested:
 		if f.wasActive {
 			return Timeout, "it ran for longer than it may"
 		}

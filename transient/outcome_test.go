@@ -17,6 +17,11 @@ func TestClassify(t *testing.T) {
 		return &facts{result: result, code: cldKilled, status: int(sig), wasActive: true}
 	}
 	never := func(f *facts) *facts { f.wasActive = false; return f }
+	timedOut := func(lasted, runtimeMax time.Duration) *facts {
+		f := exited("timeout", 0)
+		f.started, f.exited, f.limits = time.Unix(100, 0), time.Unix(100, 0).Add(lasted), &timeLimits{runtime: runtimeMax}
+		return f
+	}
 	tests := []struct {
 		name  string
 		in    ending
@@ -44,6 +49,9 @@ func TestClassify(t *testing.T) {
 			Outcome{Result: Timeout, ExitCode: -1, Signal: syscall.SIGTERM}, false},
 		{"runtime max, and then SIGKILL", ending{facts: killed("timeout", syscall.SIGKILL)},
 			Outcome{Result: Timeout, ExitCode: -1, Signal: syscall.SIGKILL, KilledAtStop: true}, false},
+		{"the recorder was killed, not the program", ending{facts: timedOut(3*time.Second, 0)}, Outcome{Result: Success}, false},
+		{"nor was its time over", ending{facts: timedOut(3*time.Second, 4*time.Second)}, Outcome{Result: Success}, false},
+		{"its time was over", ending{facts: timedOut(4*time.Second, 4*time.Second)}, Outcome{Result: Timeout}, false},
 		{"watchdog", ending{facts: killed("watchdog", syscall.SIGABRT)},
 			Outcome{Result: Watchdog, ExitCode: -1, Signal: syscall.SIGABRT}, false},
 		{"oom kill on v2", ending{facts: killed("oom-kill", syscall.SIGKILL)},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -146,11 +147,24 @@ func (m *Manager) examineUnit(ctx context.Context, c *conn, path dbus.ObjectPath
 			m.units[unitPath(name)] = t
 		}
 		t.unit.Run, t.unit.Attempt = run, attempt
+		t.times = readTimeLimits(service)
 	}
 	found := t.order == nil
 	t.service = readServiceState(service)
 	m.apply(c, t, state, found)
 	return nil
+}
+
+// readTimeLimits reads the time limits of a unit that was found.
+func readTimeLimits(p values) *timeLimits {
+	limit := func(name string) time.Duration {
+		usec := property[uint64](p, name)
+		if usec > math.MaxInt64/1000 { // "infinity"
+			return 0
+		}
+		return time.Duration(usec) * time.Microsecond
+	}
+	return &timeLimits{start: limit("TimeoutStartUSec"), runtime: limit("RuntimeMaxUSec")}
 }
 
 // forgetAgain does what Forget could not do: there was no connection, or it

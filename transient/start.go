@@ -192,6 +192,7 @@ func (m *Manager) expect(c *conn, spec Spec, warnings []string) (*tracked, error
 			Name: spec.Unit(), Experiment: spec.Experiment,
 			Run: spec.Run, Attempt: spec.Attempt, Kind: spec.Kind,
 		},
+		times:  &timeLimits{start: spec.ReadyTimeout, runtime: spec.RuntimeMax},
 		limits: spec.Limits, force: spec.AllowUnenforced, notes: warnings,
 		since: monotonic(), order: newOrder(),
 	}

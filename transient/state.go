@@ -97,6 +97,7 @@ type serviceState struct {
 	status  int
 	mainPID int
 	text    string // StatusText
+	exited  time.Time
 }
 
 func readServiceState(p values) serviceState {
@@ -106,6 +107,7 @@ func readServiceState(p values) serviceState {
 		status:  int(property[int32](p, "ExecMainStatus")),
 		mainPID: int(property[uint32](p, "MainPID")),
 		text:    text(p, "StatusText"),
+		exited:  fromMicroseconds(property[uint64](p, "ExecMainExitTimestamp")),
 	}
 }
 
@@ -113,7 +115,7 @@ func readServiceState(p values) serviceState {
 func (s unitState) facts(v serviceState) facts {
 	f := facts{
 		result: v.result, code: v.code, status: v.status,
-		wasActive: s.wasActive(), started: s.created, ended: s.exited,
+		wasActive: s.wasActive(), started: s.created, exited: v.exited, ended: s.exited,
 	}
 	if f.wasActive {
 		f.started = s.entered

@@ -16,6 +16,7 @@ import (
 // it is guarded by Manager.mu.
 type tracked struct {
 	unit    Unit
+	times   *timeLimits
 	limits  Limits // asked for; what holds for a unit that was found
 	force   bool   // Spec.AllowUnenforced
 	notes   []string

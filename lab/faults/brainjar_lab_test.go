@@ -34,7 +34,8 @@ const (
 	beforeStart  = "before-start"  // the ledger knows that a run begins, systemd does not
 )
 
-// TestMain is also the recorder, and the brainjar that kills itself.
+// TestMain is also the recorder, the brainjar that kills itself, and what
+// lab/power.test runs.
 func TestMain(m *testing.M) {
 	if code, handled := transient.Hidden(os.Args[1:]); handled {
 		os.Exit(code)
@@ -42,6 +43,19 @@ func TestMain(m *testing.M) {
 	if die := os.Getenv(dieVariable); die != "" {
 		if err := mortal(os.Args[1], os.Args[2], die); err != nil {
 			fmt.Fprintln(os.Stderr, "brainjar:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if len(os.Args) > 2 && (os.Args[1] == "give-orders" || os.Args[1] == "verify-orders") {
+		var err error
+		if os.Args[1] == "give-orders" {
+			err = giveOrders(os.Args[2])
+		} else {
+			err = verifyOrders(os.Args[2], os.Args[3])
+		}
+		if err != nil {
+			fmt.Println("FAILED:", err)
 			os.Exit(1)
 		}
 		os.Exit(0)
