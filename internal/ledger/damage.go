@@ -31,7 +31,7 @@ func (l *Ledger) release(f *file) {
 		l.file = nil
 	}
 	l.mu.Unlock()
-	_ = f.db.Close()
+	f.close()
 }
 
 // replace sets a damaged file aside and begins a new one with all that is known.
@@ -47,6 +47,7 @@ func (l *Ledger) begin(ctx context.Context, cause error) error {
 		return fmt.Errorf("cannot set %s aside: %w", l.path, err)
 	}
 	l.log.Error("ledger is damaged, it was set aside and a new one begun", "file", l.path, "now", name, "err", cause)
+	l.tellAll(fmt.Sprintf("the ledger was damaged and begun anew; what it was is in %s: %v", name, cause))
 	f, err := openFile(ctx, l.path)
 	if err != nil {
 		return fmt.Errorf("cannot open %s: %w", l.path, err)
@@ -54,6 +55,14 @@ func (l *Ledger) begin(ctx context.Context, cause error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.file = f
+	return nil
+}
+
+// tellAll lays all that is known under the pile, for a file that knows nothing;
+// whenever that can be opened.
+func (l *Ledger) tellAll(reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.state.SetAside++
 	all := newPile()
 	for _, w := range l.wanted {
@@ -65,13 +74,9 @@ func (l *Ledger) begin(ctx context.Context, cause error) error {
 	for _, r := range l.open {
 		all.put(Write{Run: &r})
 	}
-	all.put(Write{Event: &Event{At: time.Now(), Kind: "ledger", Reason: fmt.Sprintf("the ledger was damaged and begun anew; what it was is in %s: %v", name, cause)}})
+	all.put(Write{Event: &Event{At: time.Now(), Kind: "ledger", Reason: reason}})
 	l.pile = all.over(l.pile)
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-	return nil
+	l.rouse()
 }
 
 // reopen opens the file; one that is damaged is set aside.

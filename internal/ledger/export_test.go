@@ -4,3 +4,12 @@ import "context"
 
 // Sweep is what the writer does once an hour.
 func (l *Ledger) Sweep(ctx context.Context) error { return l.sweep(ctx) }
+
+// Hang makes the disk not answer, until it is released.
+func (l *Ledger) Hang() (release func()) {
+	conn, err := l.file.db.Conn(context.Background()) // the only one
+	if err != nil {
+		panic(err)
+	}
+	return func() { _ = conn.Close() }
+}

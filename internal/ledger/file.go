@@ -1,12 +1,10 @@
 package ledger
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -24,13 +22,28 @@ var (
 	errNewer   = errors.New("it was written by a later brainjar")
 	errNotOurs = errors.New("it is no ledger of brainjar")
 	errGone    = errors.New("the file was deleted, replaced or overwritten")
+	errLogGone = errors.New("its log of changes (-wal) was deleted, replaced or overwritten")
 )
 
 // file is an open ledger file.
 type file struct {
 	path string
 	db   *sql.DB
-	info fs.FileInfo // which file it is, whatever its name points to later
+	// self is the file, whatever its name points to later. It is closed after the
+	// database and not before: with the first descriptor of a file that a process
+	// closes, the kernel takes all its locks on it, also those of SQLite, and then
+	// another program believes to be the last that uses the database and deletes
+	// its log of changes (https://www.sqlite.org/howtocorrupt.html, 2.2).
+	self *os.File
+	log  fs.FileInfo // of the log of changes, once there is one
+}
+
+// close closes the database, which moves the log of changes into it.
+func (f *file) close() {
+	if f.db != nil {
+		_ = f.db.Close()
+	}
+	_ = f.self.Close()
 }
 
 // checkLimit bounds the check of a file that is opened: a big one on a slow disk
@@ -42,28 +55,24 @@ func openFile(ctx context.Context, path string) (*file, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
+	self, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	_ = f.Close()
-	if err != nil {
-		return nil, err
+	f := &file{path: path, self: self}
+	f.db, err = sql.Open("sqlite", address(path, "journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(1048576)", "wal_autocheckpoint(256)"))
+	if err == nil {
+		f.db.SetMaxOpenConns(1)
+		err = check(ctx, f.db)
 	}
-	db, err := sql.Open("sqlite", address(path, "journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(1048576)", "wal_autocheckpoint(256)"))
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(1)
-	if err = check(ctx, db); err == nil {
-		err = migrate(ctx, db)
+	if err == nil {
+		err = migrate(ctx, f.db)
 	}
 	if err != nil {
-		_ = db.Close()
+		f.close()
 		return nil, err
 	}
-	return &file{path: path, db: db, info: info}, nil
+	return f, nil
 }
 
 // address is the data source name of a file, with pragmas. The page cache is
@@ -91,45 +100,6 @@ func check(ctx context.Context, db *sql.DB) error {
 }
 
 var errDamaged = errors.New("it is damaged")
-
-// intact reports whether the file is still there and begins as it should. What is
-// overwritten further inside is found by SQLite when it is read, or by the check
-// when brainjar starts.
-func (f *file) intact() error {
-	info, err := os.Stat(f.path)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return errGone
-		}
-		return err
-	}
-	if !os.SameFile(info, f.info) {
-		return errGone
-	}
-	r, err := os.Open(f.path)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	head := make([]byte, 16)
-	if _, err := io.ReadFull(r, head); err != nil || !bytes.Equal(head, []byte("SQLite format 3\x00")) {
-		return errGone
-	}
-	return nil
-}
-
-// damaged reports whether an error means that the file is of no more use.
-func damaged(err error) bool {
-	if errors.Is(err, errGone) || errors.Is(err, errNotOurs) || errors.Is(err, errDamaged) {
-		return true
-	}
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
-		return false
-	}
-	code := e.Code() & 0xff
-	return code == lib.SQLITE_CORRUPT || code == lib.SQLITE_NOTADB
-}
 
 // waits reports whether an error goes away by itself, with the file as it is.
 func waits(err error) bool {

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,12 +27,13 @@ type Ledger struct {
 	o    Options
 	log  *slog.Logger
 	wake chan struct{}
+	left bool // Run ends, and has left a disk behind that does not answer
 
 	mu      sync.Mutex // guards what follows
 	file    *file      // nil: there is none to write to
 	pile    *pile
-	writing *pile // what is on its way to the disk
-	waiting []func(error)
+	waiting []func(error)     // who waits for the pile
+	asked   []func(error)     // who waits for what is on its way to the disk
 	wanted  map[string]Wanted // the newest row of each experiment
 	open    map[runKey]Run    // runs without an end
 	ended   recent
@@ -91,9 +93,14 @@ func (l *Ledger) Put(w Write, done func(error)) {
 		l.waiting = append(l.waiting, done)
 	}
 	l.mu.Unlock()
+	l.rouse()
+}
+
+// rouse makes the writer look at the pile.
+func (l *Ledger) rouse() {
 	select {
 	case l.wake <- struct{}{}:
-	default:
+	default: // it will
 	}
 }
 
@@ -153,18 +160,23 @@ func (l *Ledger) worked(dropped int) {
 		Reason: fmt.Sprintf("nothing could be written for %s; events lost: %d", after, dropped)}})
 }
 
-// Restore returns what the file says of brainjar's earlier life. Without a file
-// it is empty.
+// Restore returns what the file says of brainjar's earlier life, also one that can
+// only be read. Without a file it is empty.
 func (l *Ledger) Restore(ctx context.Context) (Past, error) {
 	l.mu.Lock()
 	f := l.file
 	l.mu.Unlock()
-	past := Past{LastRun: make(map[string]int)}
-	if f == nil {
-		return past, nil
+	var db *sql.DB
+	if f != nil {
+		db = f.db
+	} else if r, err := OpenReader(l.path); err == nil {
+		defer r.Close()
+		db = r.db
+	} else {
+		return Past{LastRun: make(map[string]int)}, nil // State says why
 	}
-	past, ended, err := restore(ctx, f.db)
-	if err != nil && damaged(err) {
+	past, ended, err := restore(ctx, db)
+	if err != nil && f != nil && damaged(err) {
 		return Past{LastRun: make(map[string]int)}, l.replace(ctx, f, err)
 	}
 	if err != nil {

@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv("LEDGER_WRITER"); path != "" {
 		writeUntilKilled(path)
 	}
+	if path := os.Getenv("LEDGER_VISITOR"); path != "" {
+		visit(path)
+	}
 	os.Exit(m.Run())
 }
 

@@ -3,6 +3,7 @@ package ledger
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 	"time"
 )
@@ -50,9 +51,17 @@ func (p *pile) put(w Write) {
 		p.putRun(*w.Run)
 	}
 	if w.Event != nil {
-		p.events = append(p.events, *w.Event)
+		e := *w.Event
+		if e.At.IsZero() {
+			e.At = time.Now()
+		}
+		p.events = append(p.events, e)
 	}
-	p.samples = append(p.samples, w.Samples...)
+	for _, s := range w.Samples {
+		if !s.At.IsZero() && !math.IsNaN(s.Value) { // NULL, for SQLite, which no column of a sample may be
+			p.samples = append(p.samples, s)
+		}
+	}
 	p.bound()
 }
 
@@ -85,12 +94,17 @@ func (p *pile) inOrder() []*Run {
 	})
 }
 
+// bound makes room for some more at once: not every event of a long outage should
+// copy all others.
 func (p *pile) bound() {
+	const room = 100
 	if n := len(p.events) - maxEvents; n > 0 {
+		n += room
 		p.events = slices.Clone(p.events[n:])
 		p.dropped += n
 	}
 	if n := len(p.samples) - maxSamples; n > 0 {
+		n += room
 		p.samples = slices.Clone(p.samples[n:])
 	}
 }

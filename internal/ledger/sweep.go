@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"time"
@@ -25,7 +26,11 @@ func (l *Ledger) sweep(ctx context.Context) error {
 		{"DELETE FROM samples WHERE rowid IN (SELECT rowid FROM samples WHERE at < ? LIMIT ?)", []any{older}},
 	} {
 		for ctx.Err() == nil {
-			result, err := f.db.ExecContext(ctx, s.statement, append(slices.Clone(s.args), sweepStep)...)
+			var result sql.Result
+			err := l.visit(ctx, func() (err error) {
+				result, err = f.db.ExecContext(ctx, s.statement, append(slices.Clone(s.args), sweepStep)...)
+				return err
+			})
 			if err != nil {
 				return fmt.Errorf("cannot delete what is old in %s: %w", l.path, err)
 			}

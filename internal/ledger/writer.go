@@ -29,7 +29,7 @@ func (l *Ledger) Run(ctx context.Context) {
 		case <-l.wake:
 		case <-again.C:
 		case <-check.C:
-			err = l.check()
+			err = l.visit(ctx, l.check)
 		case <-sweep.C:
 			err = l.sweep(ctx)
 		case <-ctx.Done():
@@ -45,67 +45,91 @@ func (l *Ledger) Run(ctx context.Context) {
 			retry = minRetry
 		}
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWrite)
-	defer cancel()
-	_ = l.write(last) // it was logged
+	if !l.left {
+		_ = l.write(ctx) // it was logged
+	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.file != nil && l.writing == nil {
-		_ = l.file.db.Close()
-		l.file = nil
+	f := l.file
+	l.mu.Unlock()
+	if f != nil && !l.left {
+		_ = l.visit(ctx, func() error { l.release(f); return nil })
 	}
 }
 
-// write takes the pile to disk. While that hangs, nothing else is begun.
+// write takes the pile to disk.
 func (l *Ledger) write(ctx context.Context) error {
 	l.mu.Lock()
-	p, waiting := l.pile, l.waiting
-	if p.empty() && len(waiting) == 0 && l.state.Err == nil {
+	p := l.pile
+	if p.empty() && len(l.waiting) == 0 && l.state.Err == nil {
 		l.mu.Unlock()
 		return nil
 	}
-	l.pile, l.waiting, l.writing = newPile(), nil, p
+	asked := l.waiting
+	l.pile, l.waiting, l.asked = newPile(), nil, asked
 	l.mu.Unlock()
 
-	over := make(chan error, 1)
-	go func() { over <- l.save(context.WithoutCancel(ctx), p) }()
-	slow := time.NewTimer(l.o.SlowCommit)
-	defer slow.Stop()
-	var err error
-	for answered := false; !answered; {
-		select {
-		case err = <-over:
-			answered = true
-		case <-slow.C:
-			l.failed(fmt.Errorf("cannot write %s: %w", l.path, ErrSlow))
-			answer(waiting, ErrSlow)
-			waiting = nil
-		case <-ctx.Done():
-			select {
-			case err = <-over:
-			case <-time.After(lastWrite):
-				return ErrSlow
-			}
-			answered = true
-		}
+	err := l.visit(ctx, func() error { return l.save(context.WithoutCancel(ctx), p) })
+	if l.left {
+		return err // the pile may still arrive
+	}
+	if err != nil {
+		l.mu.Lock()
+		l.pile = p.over(l.pile)
+		l.mu.Unlock()
+		l.failed(err)
+		l.answer(err)
+		return err
 	}
 	l.mu.Lock()
-	if err != nil {
-		l.pile = p.over(l.pile)
-		waiting = append(waiting, l.waiting...)
-		l.waiting = nil
-	}
-	l.writing = nil
+	asked, l.asked = l.asked, nil
 	l.mu.Unlock()
-	l.failed(err)
-	if err == nil {
-		l.worked(p.dropped)
+	l.worked(p.dropped)
+	for _, done := range asked {
+		done(nil)
 	}
-	answer(waiting, err)
-	return err
+	return nil
 }
 
-func answer(waiting []func(error), err error) {
+// visit goes to the disk in a goroutine of its own. While that hangs, nothing
+// else is begun, and everybody who waits is answered with that, also who comes
+// later. When ctx ends, visit does not wait much longer.
+func (l *Ledger) visit(ctx context.Context, do func() error) error {
+	over := make(chan error, 1)
+	go func() { over <- do() }()
+	slow := time.NewTimer(l.o.SlowCommit)
+	defer slow.Stop()
+	var came <-chan struct{} // only once it is slow
+	var tooLate <-chan time.Time
+	ended := ctx.Done()
+	for {
+		select {
+		case err := <-over:
+			if came != nil {
+				l.rouse() // for those who came
+			}
+			return err
+		case <-slow.C:
+			came = l.wake
+			l.failed(fmt.Errorf("cannot write %s: %w", l.path, ErrSlow))
+			l.answer(ErrSlow)
+		case <-came:
+			l.answer(ErrSlow)
+		case <-ended:
+			ended, tooLate = nil, time.After(lastWrite)
+		case <-tooLate:
+			l.left = true
+			l.answer(ErrSlow)
+			return ErrSlow
+		}
+	}
+}
+
+// answer tells everybody who waits what keeps their writes from the disk.
+func (l *Ledger) answer(err error) {
+	l.mu.Lock()
+	waiting := append(l.asked, l.waiting...)
+	l.asked, l.waiting = nil, nil
+	l.mu.Unlock()
 	for _, done := range waiting {
 		done(err)
 	}
