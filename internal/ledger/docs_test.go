@@ -1,7 +1,6 @@
 package ledger_test
 
 import (
-	"context"
 	"database/sql"
 	"os"
 	"path/filepath"
@@ -36,15 +35,10 @@ func TestDocumentedQueries(t *testing.T) {
 	}
 	defer db.Close()
 	for _, q := range queries {
-		rows, err := db.QueryContext(context.Background(), q[1])
-		if err != nil {
-			t.Errorf("%s: %v", q[1], err)
-			continue
+		statement := strings.TrimSuffix(strings.TrimSpace(q[1]), ";")
+		if n := 0; db.QueryRowContext(t.Context(), "SELECT count(*) FROM ("+statement+")").Scan(&n) != nil || n == 0 {
+			t.Errorf("nothing found: %s", statement)
 		}
-		if !rows.Next() {
-			t.Errorf("%s: nothing found, %v", q[1], rows.Err())
-		}
-		_ = rows.Close()
 	}
 	for _, column := range columns(t, db, "runs") {
 		if column != "id" && !strings.Contains(string(text), "`"+column+"`") {
@@ -66,6 +60,9 @@ func columns(t *testing.T, db *sql.DB, table string) (names []string) {
 			t.Fatal(err)
 		}
 		names = append(names, name)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
 	}
 	return names
 }

@@ -55,7 +55,7 @@ func openFile(ctx context.Context, path string) (*file, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, err
 	}
-	self, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
+	self, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640) //nolint:gosec // its group may read the history
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,9 @@ type Reader struct {
 	path string
 }
 
+// openLimit is how long opening a ledger for reading may take.
+const openLimit = 10 * time.Second
+
 // OpenReader opens a ledger for reading. fs.ErrNotExist: there is none.
 func OpenReader(path string) (*Reader, error) {
 	if _, err := os.Stat(path); err != nil {
@@ -28,13 +31,15 @@ func OpenReader(path string) (*Reader, error) {
 		return nil, fmt.Errorf("cannot open the ledger %s: %w", path, err)
 	}
 	db.SetMaxOpenConns(1)
+	ctx, cancel := context.WithTimeout(context.Background(), openLimit)
+	defer cancel()
 	var id int
-	if err = db.QueryRow("PRAGMA application_id").Scan(&id); err != nil {
+	if err = db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
 		// Nobody has it open, and the directory cannot be written, so that SQLite
 		// cannot make the file that readers share: then it does not change either.
 		_ = db.Close()
 		db, errOpen := sql.Open("sqlite", address(path, "query_only(1)")+"&mode=ro&immutable=1")
-		if errOpen != nil || db.QueryRow("PRAGMA application_id").Scan(&id) != nil {
+		if errOpen != nil || db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id) != nil {
 			return nil, fmt.Errorf("cannot read the ledger %s: %w", path, errors.Join(err, errOpen))
 		}
 		return (&Reader{db, path}).verify(id)
