@@ -58,6 +58,10 @@ func checkUnit(e *Experiment, c checks) {
 			`kind = "scope" takes no watchdog: systemd hears no sd_notify of a scope`)
 		c.must(len(e.EnvironmentFiles) == 0, []string{"environment_files", "kind"}, "write them in environment",
 			`kind = "scope" takes no environment_files: systemd reads them for services alone`)
+		c.must(!c.own("log_rate"), []string{"log_rate", "kind"}, "",
+			`kind = "scope" takes no log_rate: the journal bounds services alone`)
+		c.must(!c.own("writable_paths") || len(e.WritablePaths) == 0, []string{"writable_paths", "kind"}, "",
+			`kind = "scope" takes no writable_paths: nothing keeps a scope from writing where its user may`)
 	} else {
 		c.must(e.User != "" || e.Sandbox != SandboxOff, []string{"sandbox", "user"}, "say whom it runs as",
 			`sandbox = "off" needs user`)
@@ -90,6 +94,9 @@ func checkEnds(e *Experiment, c checks) {
 			"runtime_warning (%s) must be less than runtime_max (%s)", show(e.RuntimeWarning), show(e.RuntimeMax))
 	}
 	probe := []string{"probe.exec", "probe.http", "probe.every", "probe.timeout", "probe.failures"}
+	if _, written := e.written.keys["probe.timeout"]; !written {
+		e.Probe.Timeout = min(e.Probe.Timeout, e.Probe.Every)
+	}
 	if slices.ContainsFunc(probe, e.Explicit) {
 		c.must((len(e.Probe.Exec) > 0) != (e.Probe.HTTP != ""), probe, "",
 			"a probe needs exec or http, one of them")

@@ -76,20 +76,23 @@ func (c *Config) Budget(memTotal quantity.Bytes) quantity.Bytes {
 }
 
 // CheckFits returns a problem for each experiment that could never start on a
-// machine of that size, because its memory_max alone is more than the budget.
+// machine of that size, because its memory_max alone is more than the budget, or
+// than what memory.reserve leaves of the machine; 0: the size does not matter.
 // What gpu_memory adds depends on whether the machine's GPU shares its memory,
 // which a configuration cannot know: it is left to the caller.
 func (c *Config) CheckFits(memTotal quantity.Bytes) Errors {
 	budget := c.Budget(memTotal)
-	hint := "lower memory_max, or raise supervisor.memory_budget"
-	if c.Supervisor.MemoryBudget == 0 {
-		hint = "lower memory_max or memory.reserve, or set supervisor.memory_budget"
-	}
+	left := memTotal - min(c.Memory.Reserve, memTotal)
 	var r report
 	for _, e := range c.Experiments {
-		if e.MemoryMax > budget {
-			r.add(e.written.where("memory_max"), hint,
+		at := e.written.where("memory_max")
+		switch {
+		case e.MemoryMax > budget && c.Supervisor.MemoryBudget > 0:
+			r.add(at, "lower memory_max, or raise supervisor.memory_budget",
 				"needs %v, more than the whole budget of %v: it could never start", e.MemoryMax, budget)
+		case memTotal > 0 && e.MemoryMax > left:
+			r.add(at, "lower memory_max or memory.reserve",
+				"needs %v, more than the %v that memory.reserve leaves of this machine's %v: it could never start", e.MemoryMax, left, memTotal)
 		}
 	}
 	return r.errors()

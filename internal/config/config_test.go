@@ -194,6 +194,49 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+// A budget larger than the machine does not make room on it.
+func TestFitsTheMachine(t *testing.T) {
+	c := mustLoad(t, "[supervisor]\nmemory_budget = \"100G\"\n"+minimal+"[experiments.a]\nmemory_max = \"7G\"\n[experiments.b]\nmemory_max = \"6G\"\n")
+	got := c.CheckFits(8 * quantity.GiB)
+	if len(got) != 1 || got[0].Key != "experiments.a.memory_max" || !strings.Contains(got[0].Message, "needs 7G, more than the 6G that memory.reserve leaves of this machine's 8G") {
+		t.Errorf("on 8G: %v", got)
+	}
+	if got := c.CheckFits(quantity.GiB); len(got) != 2 {
+		t.Errorf("on 1G: %v", got)
+	}
+	if got := c.CheckFits(0); len(got) != 0 {
+		t.Errorf("on any: %v", got)
+	}
+}
+
+func TestProbeOfOneRun(t *testing.T) {
+	c := mustLoad(t, minimal+"[experiments.a]\nmatrix = { port = [8081, 8082] }\nprobe = { http = \"http://127.0.0.1:{matrix.port}/{id}/{run}\" }\n"+
+		"[experiments.b]\nprobe = { exec = [\"check\", \"{id}\", \"{attempt}\", \"{{run}}\"], every = \"1m\" }\n[experiments.c]\n"+
+		"[experiments.d]\nprobe = { exec = [\"true\"], every = \"2s\" }\n")
+	if got := c.Experiments[4].Probe.Timeout; got != 2*time.Second {
+		t.Errorf("d may take %v", got)
+	}
+	if got := c.Experiments[1].ProbeFor(3, 1); got.HTTP != "http://127.0.0.1:8082/a.8082/3" || !got.Wanted() || got.Failures != 3 {
+		t.Errorf("a: %+v", got)
+	}
+	if got := c.Experiments[2].ProbeFor(3, 1); !slices.Equal(got.Exec, []string{"check", "b", "1", "{run}"}) || got.Every != time.Minute {
+		t.Errorf("b: %+v", got)
+	}
+	if c.Experiments[3].Probe.Wanted() {
+		t.Error("c has a probe")
+	}
+}
+
+func TestScopeTakesNo(t *testing.T) {
+	const scope = "kind = \"scope\"\nuser = \"lab\"\nsandbox = \"off\"\n"
+	got := problems(t, write(t, map[string]string{"config.toml": minimal +
+		"[experiments.a]\n" + scope + "log_rate = \"10/1s\"\n[experiments.b]\n" + scope + "writable_paths = [\"/data\"]\n"}))
+	if len(got) != 2 || !strings.Contains(got[0].Message, "takes no log_rate") || !strings.Contains(got[1].Message, "takes no writable_paths") {
+		t.Errorf("%q", got)
+	}
+	mustLoad(t, minimal+"log_rate = \"10/1s\"\nwritable_paths = [\"/data\"]\n[experiments.a]\n"+scope+"[experiments.b]\n"+scope+"writable_paths = []\n")
+}
+
 func TestMemoryCriticalFollowsReserve(t *testing.T) {
 	if c := mustLoad(t, "[memory]\nreserve = \"512M\"\n"); c.Memory.Critical != 256*quantity.MiB || len(c.NotYet) != 0 {
 		t.Errorf("critical is %v, not yet %v", c.Memory.Critical, c.NotYet)
@@ -202,7 +245,7 @@ func TestMemoryCriticalFollowsReserve(t *testing.T) {
 
 func TestNotYet(t *testing.T) {
 	c := mustLoad(t, minimal+"gpu = true\nlog = \"journal\"\n[thermal]\nenabled = false\nclocks = false\n"+
-		"[experiments.a]\ngpu = false\n[experiments.b]\nlog = \"file\"\nprobe = { exec = [\"true\"] }\n")
+		"[experiments.a]\ngpu = false\n[experiments.b]\nlog = \"file\"\nmax_temperature = 80\n")
 	var got []string
 	for _, p := range c.NotYet {
 		got = append(got, p.Key)
@@ -210,7 +253,7 @@ func TestNotYet(t *testing.T) {
 			t.Errorf("problem %v", p)
 		}
 	}
-	if want := []string{"defaults.gpu", "experiments.b.log"}; !slices.Equal(got, want) {
+	if want := []string{"defaults.gpu", "experiments.b.log", "experiments.b.max_temperature"}; !slices.Equal(got, want) {
 		t.Errorf("not yet: %q, want %q", got, want)
 	}
 	for _, n := range notYet {

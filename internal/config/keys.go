@@ -84,6 +84,12 @@ func (m marks) where(keys ...string) place {
 	return m.head
 }
 
+// own reports whether an experiment itself, and not [defaults], says a key.
+func (m marks) own(key string) bool {
+	mark, ok := m.keys[key]
+	return ok && (len(mark.at.path) == 0 || mark.at.path[0] != "defaults")
+}
+
 // sound reports whether the values of all these keys can be relied on: that
 // none of them was refused before.
 func (m marks) sound(keys ...string) bool {

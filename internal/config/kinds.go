@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"math"
-	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -43,13 +42,8 @@ var (
 
 	logRate = written("rate", `a number of lines in a time, like "1000/30s"`, parseLogRate)
 
-	webAddress = written("URL", `a URL like "http://127.0.0.1:8080/health"`, func(s string) (string, error) {
-		u, err := url.Parse(s)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-			return "", fmt.Errorf("%q is not a URL like \"http://127.0.0.1:8080/health\"", s)
-		}
-		return s, nil
-	})
+	// webAddress is checked when its placeholders are replaced.
+	webAddress = kind[string]{"URL", `a URL like "http://127.0.0.1:8080/health"`, text.parse}
 
 	tag = written("word", `a word like "llama"`, func(s string) (string, error) {
 		if err := checkID(s); err != nil {

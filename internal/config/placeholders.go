@@ -2,6 +2,7 @@ package config
 
 import (
 	"maps"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -79,18 +80,18 @@ func (e *Experiment) expand(config string, r *report) *Experiment {
 	for i, argument := range e.Command {
 		x.Command[i] = expansion.text(argument, command)
 	}
-	if len(x.Command) > 0 && strings.Contains(x.Command[0], "/") && !filepath.IsAbs(x.Command[0]) {
-		r.add(command, "", "the program must be an absolute path, or a name without / to look for in PATH, is %q", x.Command[0])
-	}
+	expansion.program(x.Command, command)
 	x.Environment = make(map[string]string, len(e.Environment))
 	for _, name := range slices.Sorted(maps.Keys(e.Environment)) {
 		x.Environment[name] = expansion.text(e.Environment[name], e.variables[name])
 	}
+	probe := e.written.where("probe.exec")
 	x.Probe.Exec = make([]string, len(e.Probe.Exec))
 	for i, argument := range e.Probe.Exec {
-		x.Probe.Exec[i] = expansion.text(argument, e.written.where("probe.exec"))
+		x.Probe.Exec[i] = expansion.text(argument, probe)
 	}
-	x.Probe.HTTP = expansion.text(e.Probe.HTTP, e.written.where("probe.http"))
+	expansion.program(x.Probe.Exec, probe)
+	x.Probe.HTTP = expansion.address(e.Probe.HTTP, e.written.where("probe.http"))
 	return &x
 }
 
@@ -130,6 +131,28 @@ func (x expansion) names() string {
 	}
 	slices.Sort(names)
 	return "{" + strings.Join(names, "}, {") + "}"
+}
+
+// program reports a command whose program is a relative path.
+func (x expansion) program(command []string, at place) {
+	if len(command) > 0 && strings.Contains(command[0], "/") && !filepath.IsAbs(command[0]) {
+		x.r.add(at, "", "the program must be an absolute path, or a name without / to look for in PATH, is %q", command[0])
+	}
+}
+
+// address replaces placeholders in a URL, which must be one with some run and
+// attempt in it.
+func (x expansion) address(text string, at place) string {
+	address := x.text(text, at)
+	if text != "" && !isWebAddress(variables{"run": "1", "attempt": "0"}.replace(address)) {
+		x.r.add(at, "", "%q is not a URL like \"http://127.0.0.1:8080/health\"", address)
+	}
+	return address
+}
+
+func isWebAddress(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != ""
 }
 
 // path replaces placeholders in a path that must be absolute.

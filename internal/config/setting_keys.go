@@ -16,15 +16,15 @@ var settingKeys = schema[Config]{
 		func(c *Config) *int { return &c.Supervisor.MaxConcurrent }, between(1, 10000)),
 	field("supervisor.memory_budget", size, "", "What `memory_max` of all running experiments may add up to; also the memory limit of the slice that holds them. Default: the machine's memory less `memory.reserve`.",
 		func(c *Config) *quantity.Bytes { return &c.Supervisor.MemoryBudget }, atLeast(16*quantity.MiB)),
-	field("supervisor.breaker.failures", integer, "0", "After so many different experiments failed within `within` of their start, in ten minutes, nothing more is started until `brainjar release --all` or a new start of brainjar. 0: never.",
+	field("supervisor.breaker.failures", integer, "0", "The circuit breaker: when so many different experiments have failed within `within` of their start, in one hour, nothing more is started until `brainjar release --all` or a new start of brainjar; what runs, runs on. 0: there is none, for a few experiments that are broken would hold all the others. A run that began after a failure and went well strikes it from the count. Stops, heat and low memory are no failures.",
 		func(c *Config) *int { return &c.Supervisor.Breaker.Failures }, atLeast(0)),
-	field("supervisor.breaker.within", duration, `"60s"`, "How soon after its start a failure counts for the breaker.",
+	field("supervisor.breaker.within", duration, `"60s"`, "How soon after an experiment was ready its failure counts for the breaker; one before that always does.",
 		func(c *Config) *time.Duration { return &c.Supervisor.Breaker.Within }, moreThan(time.Duration(0))),
 	field("supervisor.stop_timeout", duration, `"30s"`, "The `stop_timeout` of experiments that have none of their own.",
 		func(c *Config) *time.Duration { return &c.Supervisor.StopTimeout }, atLeast(time.Second)),
 	field("supervisor.include", listOf(includePattern, "list of paths", `a list of paths like ["experiments.d/*.toml"]`), "[]", "Files of one experiment each: the keys of an experiment at top level, the id being the file's name without `.toml`. Relative to the main file's directory; hidden files are left out.",
 		func(c *Config) *[]string { return &c.Supervisor.Include }),
-	field("supervisor.keep_orphans", yesNo, "false", "Leave experiments running that vanished from the configuration.",
+	field("supervisor.keep_orphans", yesNo, "false", "Leave experiments running that vanished from the configuration. They take their slot and their memory until they end. Without it they are stopped, by their stop signal alone.",
 		func(c *Config) *bool { return &c.Supervisor.KeepOrphans }),
 
 	field("thermal.enabled", yesNo, "true", "Whether heat decides anything.",
@@ -76,6 +76,9 @@ func checkSettings(c *Config, r *report) {
 		c.Memory.Critical = min(c.Memory.Critical, c.Memory.Reserve/2)
 	}
 	check := checks{c.written, r}
+	_, within := c.written.keys["supervisor.breaker.within"]
+	check.must(!within || c.Supervisor.Breaker.Failures > 0, []string{"supervisor.breaker.within", "supervisor.breaker.failures"}, "write failures = 3",
+		"within says nothing without failures: there is no breaker")
 	check.must(c.Thermal.Throttle > c.Thermal.Resume, []string{"thermal.throttle", "thermal.resume"}, "",
 		"throttle (%v) must be above resume (%v), or cooling would go on and off all the time", c.Thermal.Throttle, c.Thermal.Resume)
 	check.must(c.Thermal.Critical > c.Thermal.Throttle, []string{"thermal.critical", "thermal.throttle"}, "",

@@ -20,7 +20,7 @@ type Supervisor struct {
 
 // Breaker says when failing starts hold all further ones.
 type Breaker struct {
-	Failures int // different experiments; 0: never
+	Failures int // different experiments; 0: none do
 	Within   time.Duration
 }
 
@@ -122,6 +122,9 @@ type Probe struct {
 	Failures       int // in a row
 }
 
+// Wanted reports whether there is a check to make.
+func (p Probe) Wanted() bool { return len(p.Exec) > 0 || p.HTTP != "" }
+
 // Device is a device node that an experiment may open.
 type Device struct {
 	Path   string
@@ -136,8 +139,8 @@ type LogRate struct {
 }
 
 // Experiment is one experiment with every default filled in and placeholders
-// replaced, but for {run} and {attempt}: CommandFor and EnvironmentFor replace
-// those. Where the comment says nothing else, a zero value means not set.
+// replaced, but for {run} and {attempt}: CommandFor, EnvironmentFor and ProbeFor
+// replace those. Where the comment says nothing else, a zero value means not set.
 type Experiment struct {
 	ID     string
 	Matrix string // id of the matrix that this is a member of, "" if of none
@@ -211,9 +214,9 @@ func (e *Experiment) CommandFor(run, attempt int) []string {
 
 // ProbeFor returns the health check of one run, all placeholders replaced.
 func (e *Experiment) ProbeFor(run, attempt int) Probe {
-	variables, p := e.variablesFor(run, attempt), e.Probe
-	p.Exec = variables.replaceAll(e.unexpanded.Probe.Exec)
-	p.HTTP = variables.replace(e.unexpanded.Probe.HTTP)
+	variables := e.variablesFor(run, attempt)
+	p := e.Probe
+	p.Exec, p.HTTP = variables.replaceAll(e.unexpanded.Probe.Exec), variables.replace(e.unexpanded.Probe.HTTP)
 	return p
 }
 
