@@ -157,8 +157,24 @@ func (g group) usage() (Usage, error) {
 		return u, errors.Join(errMemory, errTasks)
 	}
 	u.Memory, u.MemoryPeak = quantity.Bytes(now), quantity.Bytes(max(highest, now))
+	u.Cache = min(g.fileCache(), u.Memory)
 	u.CPUTime, u.Tasks = g.cpuTime(), int(tasks)
 	return u, nil
+}
+
+// fileCache reads how much of the group's memory caches files, such as a model
+// that is mapped: memory.stat, which on v1 has the sums of whole groups under
+// names of their own.
+func (g group) fileCache() quantity.Bytes {
+	prefix := ""
+	if !g.unified {
+		prefix = "total_"
+	}
+	s, err := g.read("memory", "memory.stat")
+	if err != nil {
+		return 0
+	}
+	return quantity.Bytes(keyed(s, prefix+"inactive_file") + keyed(s, prefix+"active_file"))
 }
 
 // oomKills counts the processes of the group that the kernel killed for

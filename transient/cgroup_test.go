@@ -64,6 +64,7 @@ func TestGroupFiles(t *testing.T) {
 		"memory.max": "67108864\n", "memory.high": "50331648\n", "memory.swap.max": "0\n", "pids.max": "512\n",
 		"cpu.max": "20000 100000\n", "cpu.weight": "50\n", "cpuset.cpus": "0,2-3\n", "io.weight": "default 30\n8:0 100\n",
 		"memory.current": "1048576\n", "pids.current": "3\n", "cpu.stat": "usage_usec 2500\nuser_usec 1\n",
+		"memory.stat":   "anon 1\nfile 600000\ninactive_file 500000\nactive_file 70000\ntotal_active_file 5\n",
 		"memory.events": "low 0\noom 4\noom_kill 2\n", "cgroup.procs": "12\n13\n",
 	})
 	got, err := v2.limits(asked)
@@ -74,7 +75,7 @@ func TestGroupFiles(t *testing.T) {
 		t.Errorf("v2: %q, %q; %+v", written, implied, got)
 	}
 	use, err := v2.usage()
-	if want := (Usage{Memory: 1 << 20, MemoryPeak: 1 << 20, CPUTime: 2500 * time.Microsecond, Tasks: 3}); err != nil || use != want {
+	if want := (Usage{Memory: 1 << 20, Cache: 570000, MemoryPeak: 1 << 20, CPUTime: 2500 * time.Microsecond, Tasks: 3}); err != nil || use != want {
 		t.Errorf("v2: %+v, %v, want %+v", use, err, want)
 	}
 	if n := v2.oomKills(); n != 2 {
@@ -83,7 +84,7 @@ func TestGroupFiles(t *testing.T) {
 
 	v1 := fakeGroup(t, false, map[string]string{
 		"memory.limit_in_bytes": "67108864\n", "pids.max": "max\n", "cpu.cfs_quota_us": "20000\n", "cpu.cfs_period_us": "100000\n",
-		"cpu.shares": "512\n", "memory.usage_in_bytes": "1\n", "memory.max_usage_in_bytes": "99\n", "pids.current": "1\n",
+		"cpu.shares": "512\n", "memory.usage_in_bytes": "1\n", "memory.stat": "inactive_file 9\ntotal_inactive_file 1\ntotal_active_file 0\n", "memory.max_usage_in_bytes": "99\n", "pids.current": "1\n",
 		"cpuacct.usage": "777\n", "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n",
 	})
 	got, err = v1.limits(asked)
@@ -103,7 +104,7 @@ func TestGroupFiles(t *testing.T) {
 		t.Errorf("v1: implied %q", implied)
 	}
 	use, err = v1.usage()
-	if want := (Usage{Memory: 1, MemoryPeak: 99, CPUTime: 777, Tasks: 1}); err != nil || use != want {
+	if want := (Usage{Memory: 1, Cache: 1, MemoryPeak: 99, CPUTime: 777, Tasks: 1}); err != nil || use != want {
 		t.Errorf("v1: %+v, %v, want %+v", use, err, want)
 	}
 	if n := v1.oomKills(); n != 1 {

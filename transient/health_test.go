@@ -2,85 +2,193 @@ package transient
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
 
-// TestHealthCheck: what is well, what is not, and what hangs.
-func TestHealthCheck(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/well":
-		case "/moved":
-			http.Redirect(w, r, "/bad", http.StatusFound)
-		case "/hangs":
-			<-r.Context().Done()
-		default:
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-	}))
-	defer server.Close()
-	sh := func(script string) HealthCheck { return HealthCheck{Exec: []string{"/bin/sh", "-c", script}} }
-	for name, test := range map[string]struct {
-		check HealthCheck
-		want  string // in the error; "": none
-	}{
-		"exits with 0":     {sh("exit 0"), ""},
-		"exits with 3":     {sh("echo the model is gone; exit 3"), "exit status 3: the model is gone"},
-		"is missing":       {HealthCheck{Exec: []string{"/nowhere/check"}}, "no such file"},
-		"hangs":            {sh("sleep 60"), "no answer within 1s"},
-		"leaves a child":   {sh("sleep 60 >/dev/null 2>&1 & exit 0"), ""},
-		"child that talks": {sh("sleep 60 & exit 0"), "no answer within 1s"},
-		"says too much":    {sh("while :; do echo more; done"), "no answer within 1s"},
-		"sees nothing":     {sh(`test -z "$SECRET" && test "$MINE" = yes`), ""},
-		"answers":          {HealthCheck{HTTP: server.URL + "/well"}, ""},
-		"is elsewhere":     {HealthCheck{HTTP: server.URL + "/moved"}, ""},
-		"answers 503":      {HealthCheck{HTTP: server.URL + "/bad"}, "503 Service Unavailable"},
-		"does not answer":  {HealthCheck{HTTP: server.URL + "/hangs"}, "no answer within 1s"},
-		"refuses to speak": {HealthCheck{HTTP: "http://127.0.0.1:1/"}, "refused"},
+// ownUnit is a Manager for which this very process is the main process of a
+// unit: its control group is made to look like the unit's.
+func ownUnit(t *testing.T) (*Manager, Unit) {
+	t.Helper()
+	m := New(Options{})
+	groups, err := readCgroups()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.cgroups = groups
+	name := "../" + strings.TrimPrefix(groups.ownGroup(own), "/") // from the slice, which is at the root
+	return m, Unit{Name: name, Experiment: "a", Run: 7, MainPID: os.Getpid()}
+}
+
+// check makes a check by a shell, with a time limit.
+func check(t *testing.T, limit time.Duration, script string) (took time.Duration, err error) {
+	t.Helper()
+	m, unit := ownUnit(t)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	began := time.Now()
+	err = m.CheckHealth(ctx, unit, HealthCheck{Exec: []string{"/bin/sh", "-c", script}, WorkingDirectory: "/"})
+	return time.Since(began), err
+}
+
+func TestHealthByProgram(t *testing.T) {
+	t.Setenv("SECRET", "of brainjar")
+	for script, want := range map[string]string{
+		"exit 0":                                 "",
+		"echo all is well":                       "",
+		"exit 3":                                 "exited with code 3",
+		"echo 'no answer'; echo why >&2; exit 1": "exited with code 1: no answer why",
+		"kill -SEGV $$":                          "died by SIGSEGV",
+		"printf 'a\\033[31mb\\001\\377c'; exit 1": "exited with code 1: a [31mb ?c",
+		`test "$EXPERIMENT_ID$BRAINJAR_EXPERIMENT$BRAINJAR_RUN" = aa7 && test -n "$HOME" && test -z "$SECRET" && test "$(pwd)" = /`: "",
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Setenv("SECRET", "x")
-			test.check.Timeout, test.check.Environment = time.Second, []string{"MINE=yes", "PATH=/usr/bin:/bin"}
-			begin := time.Now()
-			ctx, cancel := context.WithTimeout(t.Context(), test.check.Timeout)
-			defer cancel()
-			var err error
-			if test.check.HTTP != "" {
-				err = test.check.get(ctx)
-			} else {
-				err = test.check.run(ctx, os.Getpid())
-			}
-			err = answerError(ctx, test.check, err)
-			if took := time.Since(begin); took > 5*time.Second {
-				t.Errorf("took %v", took)
-			}
-			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
-				t.Errorf("%v, want %q", err, test.want)
-			}
-		})
+		_, err := check(t, time.Minute, script)
+		if got := fmt.Sprint(err); want == "" && err != nil || want != "" && got != want {
+			t.Errorf("%s: %q, want %q", script, got, want)
+		}
 	}
 }
 
-// TestHealthOutputIsCut: a check may say what it likes, little of it is kept.
-func TestHealthOutputIsCut(t *testing.T) {
-	err := (HealthCheck{Exec: []string{"/bin/sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x; exit 1"}, Environment: []string{"PATH=/usr/bin:/bin"}}).run(t.Context(), os.Getpid())
-	if err == nil || len(err.Error()) > outputLimit+100 || len(err.Error()) < outputLimit {
-		t.Errorf("%d bytes", len(err.Error()))
+// A check that hangs is killed with all that it started, and says what it can.
+func TestHealthTimeLimit(t *testing.T) {
+	took, err := check(t, 300*time.Millisecond, "echo asking; sleep 1000 & sleep 1000")
+	if got := fmt.Sprint(err); got != "no answer within 300ms: asking" || took > 2*time.Second {
+		t.Errorf("%q after %v", got, took)
 	}
 }
 
-// TestHealthOfNobody: without a main process there is no user to check as.
-func TestHealthOfNobody(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Log("not root: every check runs as oneself")
-		return
+// Children that keep the output open delay nothing; those of the group die.
+func TestHealthLeavesNoChildren(t *testing.T) {
+	file := t.TempDir() + "/pid"
+	took, err := check(t, time.Minute, "sleep 1000 & echo $! >"+file)
+	if err != nil || took > 10*time.Second {
+		t.Fatalf("%v after %v", err, took)
 	}
-	if err := (HealthCheck{Exec: []string{"/bin/true"}}).run(t.Context(), 0); err == nil {
-		t.Error("a check as nobody knows whom")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); alive(pid); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("process %d is left", pid)
+		}
+	}
+	took, err = check(t, time.Minute, "setsid sleep 5 & exit 0") // in a group of its own, with the output
+	if err != nil || took > 4*time.Second {
+		t.Errorf("%v after %v", err, took)
+	}
+}
+
+// alive reports whether a process runs: a zombie does not.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && processState(stat) != 'Z'
+}
+
+// However much a check says, its end is kept, and little of it is shown.
+func TestHealthOutput(t *testing.T) {
+	_, err := check(t, time.Minute, "yes 0123456789 | head -c 5000000; echo the end; exit 1")
+	got := fmt.Sprint(err)
+	if !strings.HasPrefix(got, "exited with code 1: …") || !strings.HasSuffix(got, "the end") || len(got) > shownOutput+50 {
+		t.Errorf("%q", got)
+	}
+	var kept tail
+	for range 1000 {
+		_, _ = kept.Write([]byte(strings.Repeat("x", 1000)))
+	}
+	if len(kept.last) != healthOutput || cap(kept.last) > 4*healthOutput {
+		t.Errorf("%d bytes kept in %d", len(kept.last), cap(kept.last))
+	}
+}
+
+// There is one check at a time, also if it cannot be killed.
+func TestHealthOneAtATime(t *testing.T) {
+	m, unit := ownUnit(t)
+	m.checking[unit.Name] = true
+	if err := m.CheckHealth(t.Context(), unit, HealthCheck{Exec: []string{"/bin/true"}}); !errors.Is(err, errBusy) {
+		t.Errorf("%v", err)
+	}
+}
+
+// A process that does not belong to the unit lends nobody its rights.
+func TestHealthOfAnother(t *testing.T) {
+	m, unit := ownUnit(t)
+	unit.Name = "brainjar-a.service"
+	err := m.CheckHealth(t.Context(), unit, HealthCheck{Exec: []string{"/bin/true"}})
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d belongs to ", os.Getpid())) {
+		t.Errorf("%v", err)
+	}
+	unit.MainPID = 1 << 30
+	if err := m.CheckHealth(t.Context(), unit, HealthCheck{Exec: []string{"/bin/true"}}); err == nil {
+		t.Error("a process that is gone")
+	}
+}
+
+func TestParseOwner(t *testing.T) {
+	who, err := parseOwner([]byte("Name:\tx\nUid:\t1000\t0\t0\t0\nGid:\t100\t0\t0\t0\nGroups:\t4 24 1000 \nVmPeak:\t1 kB\n"))
+	if err != nil || who.uid != 1000 || who.gid != 100 || fmt.Sprint(who.groups) != "[4 24 1000]" {
+		t.Errorf("%+v, %v", who, err)
+	}
+	for _, bad := range []string{"", "Uid:\t1000\t0\t0\t0\n", "Uid:\t-1 0 0 0\nGid:\t1 1 1 1\n", "Uid:\t1\nGid:\t1\n"} {
+		if who, err := parseOwner([]byte(bad)); err == nil {
+			t.Errorf("%q: %+v", bad, who)
+		}
+	}
+}
+
+func TestHealthByHTTP(t *testing.T) {
+	elsewhere := 0
+	mux := http.NewServeMux()
+	mux.HandleFunc("/ok", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) })
+	mux.HandleFunc("/elsewhere", func(http.ResponseWriter, *http.Request) { elsewhere++ })
+	mux.HandleFunc("/bad", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprint(w, "the model\nis loading", strings.Repeat(".", 100))
+	})
+	mux.HandleFunc("/endless", func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			fmt.Fprint(w, strings.Repeat("x", 1<<16))
+		}
+	})
+	mux.HandleFunc("/slow", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	closed := httptest.NewServer(mux)
+	closed.Close()
+	t.Setenv("http_proxy", closed.URL)
+	for address, want := range map[string]string{
+		server.URL + "/ok":      "",
+		server.URL + "/moved":   "",
+		server.URL + "/endless": "",
+		server.URL + "/bad":     server.URL + "/bad answers 503 Service Unavailable: the model is loading.....",
+		server.URL + "/none":    "answers 404 Not Found",
+		server.URL + "/slow":    "no answer within 300ms",
+		closed.URL:              "connection refused",
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		err := New(Options{}).CheckHealth(ctx, Unit{}, HealthCheck{HTTP: address})
+		cancel()
+		if got := fmt.Sprint(err); want == "" && err != nil || want != "" && !strings.Contains(got, want) {
+			t.Errorf("%s: %q, want %q", address, got, want)
+		}
+	}
+	if elsewhere > 0 {
+		t.Error("a redirection was followed")
 	}
 }

@@ -26,6 +26,7 @@ const (
 	limitIOWeight      = "io_weight"
 	limitTasksMax      = "tasks_max"
 	limitDevices       = "devices"
+	limitOpenFiles     = "open_files" // not of the control group: only Implied names it
 )
 
 // controllerOf says which controller of the control groups enforces a limit.

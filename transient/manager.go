@@ -69,6 +69,7 @@ type Manager struct {
 
 	unforgotten map[string]Unit          // by invocation: Forget has yet to succeed
 	inspecting  map[string]chan struct{} // by unit: closed when its paths were looked at
+	checking    map[string]bool          // by unit: the program of a check runs
 }
 
 // New returns a Manager. It does nothing before Run.
@@ -95,6 +96,7 @@ func New(o Options) *Manager {
 
 		unforgotten: make(map[string]Unit),
 		inspecting:  make(map[string]chan struct{}),
+		checking:    make(map[string]bool),
 	}
 }
 

@@ -121,7 +121,7 @@ func result(e ending, f *facts, o Outcome) (r Result, detail string) {
 		return OOMKill, ""
 	case f.timedOut() && !o.StopRequested:
 		if f.wasActive {
-			return Timeout, "it ran for longer than it may"
+			return Timeout, "ran longer than runtime_max"
 		}
 		return Timeout, "it did not say that it was ready in time"
 	case f.result == "watchdog":

@@ -68,49 +68,52 @@ func addLimits(props *propertyList, l Limits, host Host, allowUnenforced bool) (
 	for _, accounting := range []string{"MemoryAccounting", "CPUAccounting", "TasksAccounting"} {
 		props.add(accounting, true)
 	}
-	errs := []error{checkLeast(l)}
-	for _, limit := range limitList(l) {
-		if !limit.asked {
-			continue
-		}
-		warning, err := enforceable(limit.name, l, host, allowUnenforced)
-		errs = append(errs, err)
-		if warning != "" {
-			warnings = append(warnings, warning)
-		}
-		if warning == "" && err == nil {
-			props.add(limit.property, limit.value)
-		}
+	limits, warnings, err := enforced(l, host, allowUnenforced)
+	for _, limit := range limits {
+		props.add(limit.property, limit.value)
 	}
-	return warnings, errors.Join(errs...)
+	return warnings, errors.Join(checkLeast(l), err)
 }
 
 // liveLimits returns the properties that give a running unit, or the slice,
 // exactly these limits: one that is not asked for is taken away. What the host
 // cannot enforce is handled as in addLimits.
 func liveLimits(l Limits, host Host, allowUnenforced bool) (props []sddbus.Property, warnings []string, err error) {
+	limits, warnings, err := enforced(l, host, allowUnenforced)
+	if err != nil {
+		return nil, nil, err
+	}
 	var list propertyList
+	for _, limit := range limits {
+		list.add(limit.property, limit.value)
+	}
+	for _, limit := range limitList(l) {
+		if !limit.asked && host.Unenforced(limit.name) == "" {
+			list.add(limit.property, limit.none)
+		}
+	}
+	return list, warnings, nil
+}
+
+// enforced returns those of the limits asked for that the host can enforce, and
+// what is to be said of the others.
+func enforced(l Limits, host Host, allowUnenforced bool) (limits []limit, warnings []string, err error) {
 	var errs []error
 	for _, limit := range limitList(l) {
 		if !limit.asked {
-			if host.Unenforced(limit.name) == "" {
-				list.add(limit.property, limit.none)
-			}
 			continue
 		}
 		warning, err := enforceable(limit.name, l, host, allowUnenforced)
-		errs = append(errs, err)
-		if warning != "" {
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case warning != "":
 			warnings = append(warnings, warning)
-		}
-		if warning == "" && err == nil {
-			list.add(limit.property, limit.value)
+		default:
+			limits = append(limits, limit)
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, nil, err
-	}
-	return list, warnings, nil
+	return limits, warnings, errors.Join(errs...)
 }
 
 // enforceable says what a limit that the host cannot enforce means: a warning,

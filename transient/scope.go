@@ -291,9 +291,11 @@ type scopePlan struct {
 	Identifier  string // in the journal
 	Unit        string
 	OpenFiles   uint64
-	Switch      bool // to the user below
-	UID, GID    int
-	Groups      []int
+	// OpenFilesImplied: nobody wrote OpenFiles, fewer will do.
+	OpenFilesImplied bool
+	Switch           bool // to the user below
+	UID, GID         int
+	Groups           []int
 }
 
 func (p scopePlan) encode() ([]byte, error) {

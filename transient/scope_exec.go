@@ -159,11 +159,8 @@ func (p scopePlan) become() error {
 	if err := os.WriteFile("/proc/self/oom_score_adj", adjust, 0); err != nil {
 		return fmt.Errorf("cannot set the OOM score: %w", err)
 	}
-	if p.OpenFiles > 0 {
-		limit := syscall.Rlimit{Cur: p.OpenFiles, Max: p.OpenFiles}
-		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-			return fmt.Errorf("cannot set open_files to %d: %w", p.OpenFiles, err)
-		}
+	if err := p.limitOpenFiles(); err != nil {
+		return err
 	}
 	if p.Switch {
 		if err := errors.Join(syscall.Setgroups(p.Groups), syscall.Setgid(p.GID), syscall.Setuid(p.UID)); err != nil {
@@ -178,6 +175,26 @@ func (p scopePlan) become() error {
 	}
 	err := syscall.Exec(p.Command[0], p.Command, p.Environment)
 	return fmt.Errorf("cannot execute %s: %w", p.Command[0], err)
+}
+
+// limitOpenFiles sets how many files may be open. A number that nobody wrote is
+// lowered to what this process may have, as systemd does for services.
+func (p scopePlan) limitOpenFiles() error {
+	if p.OpenFiles == 0 {
+		return nil
+	}
+	limit := syscall.Rlimit{Cur: p.OpenFiles, Max: p.OpenFiles}
+	err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+	if errors.Is(err, syscall.EPERM) && p.OpenFilesImplied {
+		if err = syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err == nil {
+			limit.Cur = limit.Max
+			err = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot set open_files to %d: %w", p.OpenFiles, err)
+	}
+	return nil
 }
 
 // journalStream opens a stream of lines to the journal, as systemd does for

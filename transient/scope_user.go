@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os/user"
+	"slices"
 	"strconv"
 )
 
@@ -19,6 +20,7 @@ func (m *Manager) scopePlan(spec Spec) (scopePlan, error) {
 	plan := scopePlan{
 		Command: spec.Command, Directory: spec.WorkingDirectory, OpenFiles: spec.OpenFiles,
 		Identifier: Prefix + spec.Experiment, Unit: spec.Unit(),
+		OpenFilesImplied: slices.Contains(spec.Limits.Implied, limitOpenFiles),
 	}
 	base := []string{"PATH=" + defaultPath}
 	account, err := plan.account(spec, host)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,7 +74,7 @@ func (m *Manager) start(ctx context.Context, spec Spec) error {
 	}
 	var command []string
 	err = m.inspect(ctx, spec.Unit(), func() (err error) {
-		if err = checkPaths(spec); err == nil {
+		if err = CheckNamed(spec); err == nil {
 			command, err = resolveCommand(spec)
 		}
 		return err
@@ -139,23 +138,6 @@ func (m *Manager) inspect(ctx context.Context, unit string, look func() error) e
 	case <-ctx.Done():
 		return hangs()
 	}
-}
-
-// checkPaths refuses what systemd would only answer with an exit status.
-func checkPaths(spec Spec) error {
-	if dir := spec.WorkingDirectory; dir != "" {
-		if info, err := os.Stat(dir); err != nil {
-			return fmt.Errorf("working_directory: %w", err)
-		} else if !info.IsDir() {
-			return fmt.Errorf("working_directory: %s is not a directory", dir)
-		}
-	}
-	for _, path := range spec.WritablePaths {
-		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("writable_paths: %w", err)
-		}
-	}
-	return nil
 }
 
 // recorder returns the command that records the end of a spec's run.

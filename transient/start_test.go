@@ -3,6 +3,8 @@ package transient
 import (
 	"context"
 	"errors"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -64,5 +66,21 @@ func TestPathsHang(t *testing.T) {
 	}
 	if len(looked) != 1 || len(m.inspecting) != 0 {
 		t.Errorf("looked %d times, %d left", len(looked), len(m.inspecting))
+	}
+}
+
+// TestOpenFilesOfAScope: more than the kernel gives is refused if somebody wrote
+// it, and lowered if nobody did.
+func TestOpenFilesOfAScope(t *testing.T) {
+	const beyond = 1 << 40 // of fs.nr_open, which holds for root too
+	if err := (scopePlan{OpenFiles: beyond}).limitOpenFiles(); err == nil || !strings.Contains(err.Error(), "cannot set open_files to 1099511627776") {
+		t.Errorf("written: %v", err)
+	}
+	if err := (scopePlan{OpenFiles: beyond, OpenFilesImplied: true}).limitOpenFiles(); err != nil {
+		t.Errorf("implied: %v", err)
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur != limit.Max || limit.Max == beyond {
+		t.Errorf("%+v, %v", limit, err)
 	}
 }

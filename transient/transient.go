@@ -118,8 +118,8 @@ type Limits struct {
 	TasksMax      uint64           // 0: none
 
 	// Implied names the limits (as the configuration spells them, such as
-	// "memory_swap_max") that nobody wrote: where the machine cannot enforce
-	// one of these, that is a warning and not a refusal.
+	// "memory_swap_max", and "open_files") that nobody wrote: where the machine
+	// cannot enforce one of these, that is a warning and not a refusal.
 	Implied []string
 }
 
@@ -236,6 +236,7 @@ type Outcome struct {
 // Usage is what a unit uses now.
 type Usage struct {
 	Memory     quantity.Bytes
+	Cache      quantity.Bytes // the part of Memory that caches files: the kernel takes it back when it is short
 	MemoryPeak quantity.Bytes // highest that was seen, by the kernel or by reading
 	CPUTime    time.Duration
 	Tasks      int

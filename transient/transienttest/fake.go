@@ -43,6 +43,7 @@ type Fake struct {
 	ended      map[string]*record // by invocation, until Forget
 	starts     map[string]int     // by unit
 	failStart  map[string]error   // by unit, "" for every unit
+	health     map[string]error   // what checks of a unit answer
 	hang       chan struct{}      // not nil: calls wait until it is closed
 	ownJob     string
 	host       transient.Host
@@ -67,6 +68,7 @@ func NewFake() *Fake {
 		ended:     make(map[string]*record),
 		starts:    make(map[string]int),
 		failStart: make(map[string]error),
+		health:    make(map[string]error),
 		host: transient.Host{
 			Version: 252, Unified: true, Devices: true,
 			Controllers: []string{"cpu", "cpuset", "io", "memory", "pids"},

@@ -2,6 +2,7 @@ package transient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -17,13 +18,15 @@ func Probe(ctx context.Context, user bool) (Host, error) {
 }
 
 // Check answers whether this host can run a spec as it is asked for: the
-// warnings name what it does not know, the error what it cannot enforce.
+// warnings name what it does not know, the error what it cannot enforce and what
+// is not there. It looks at file systems and accounts, and so may take seconds.
 func (h Host) Check(spec Spec) (warnings []string, err error) {
+	named := CheckNamed(spec)
 	if spec.Command, err = resolveCommand(spec); err != nil {
-		return nil, err
+		return nil, errors.Join(named, err)
 	}
 	_, warnings, err = properties(spec, h, nil)
-	return warnings, err
+	return warnings, errors.Join(named, err)
 }
 
 // String says what the host is, in the words of systemctl --version and of
