@@ -1,111 +1,103 @@
-package supervisor_test
+package supervisor
 
 import (
 	"strings"
 	"testing"
 	"time"
 
-	"brainjar/supervisor"
 	"brainjar/transient"
-	"brainjar/transient/transienttest"
 )
 
+// Each step of a story is "SECOND EXPERIMENT WHAT": begin, ready, found, or the
+// result of its run.
 func TestBreaker(t *testing.T) {
-	now := time.Now()
-	type end struct {
-		id     string
-		failed bool
-		lasted time.Duration
-		after  time.Duration
-	}
-	for name, test := range map[string]struct {
-		ends []end
-		open bool
-	}{
-		"three different ones":       {[]end{{"a", true, 1, 0}, {"b", true, 1, 0}, {"c", true, time.Minute, 0}}, true},
-		"the same one":               {[]end{{"a", true, 1, 0}, {"a", true, 1, 0}, {"a", true, 1, 0}, {"b", true, 1, 0}}, false},
-		"one of them late":           {[]end{{"a", true, 1, 0}, {"b", true, 1, 0}, {"c", true, 61 * time.Second, 0}}, false},
-		"one has worked since":       {[]end{{"a", true, 1, 0}, {"a", false, 1, 0}, {"b", true, 1, 0}, {"c", true, 1, 0}}, false},
-		"one ran for long since":     {[]end{{"a", true, 1, 0}, {"a", true, time.Hour, 0}, {"b", true, 1, 0}, {"c", true, 1, 0}}, false},
-		"spread over days":           {[]end{{"a", true, 1, 0}, {"b", true, 1, time.Hour}, {"c", true, 1, time.Hour}}, false},
-		"ten minutes are not spread": {[]end{{"a", true, 1, 0}, {"b", true, 1, 5 * time.Minute}, {"c", true, 1, 5 * time.Minute}}, true},
+	const open3 = "circuit breaker: 3 experiments failed within 60s of their start (a, b, c); `brainjar release --all` or a new start of brainjar resets it"
+	for _, test := range []struct{ name, story, reason string }{
+		{"different ones", "0 a begin, 0 a ready, 5 a exit-code, 6 b begin, 6 b ready, 9 b signal, 10 c begin, 10 c ready, 70 c oom-kill", open3},
+		{"one, again and again", "0 a begin, 1 a exit-code, 2 a begin, 3 a exit-code, 4 a begin, 5 a exit-code", ""},
+		{"too late", "0 a begin, 1 a exit-code, 2 b begin, 3 b exit-code, 4 c begin, 4 c ready, 65 c exit-code", ""},
+		{"all that count", "0 a begin, 1 a start-failed, 2 b begin, 2 b ready, 3 b watchdog, 4 c begin, 4 c ready, 5 c probe", open3},
+		{"late, but never ready", "0 a begin, 900 a timeout, 0 b begin, 900 b timeout, 901 c begin, 901 c start-failed", open3},
+		{"ran longer than it may", "0 a begin, 1 a exit-code, 1 b begin, 2 b exit-code, 2 c begin, 2 c ready, 4 c timeout", ""},
+		{"others' doing", "0 a begin, 1 a stopped, 1 b begin, 2 b heat, 2 c begin, 3 c memory, 3 d begin, 4 d lost, 5 e begin, 6 e gpu-memory", ""},
+		{"saved and run again", "0 a begin, 1 a exit-code, 2 b begin, 3 b exit-code, 4 c begin, 4 c ready, 15 c checkpoint", ""},
+		{"one works later", "0 a begin, 1 a exit-code, 2 b begin, 3 b exit-code, 4 d begin, 4 d ready, 5 d success, 6 c begin, 7 c exit-code", ""},
+		{"one works that began before", "0 d begin, 0 d ready, 1 a begin, 1 a exit-code, 2 b begin, 3 b exit-code, 100 d success, 106 c begin, 107 c exit-code", open3},
+		{"one lasts meanwhile", "0 a begin, 1 a exit-code, 2 b begin, 3 b exit-code, 4 d begin, 4 d ready, 70 c begin, 71 c exit-code", ""},
+		{"one does not last long enough", "0 a begin, 1 a exit-code, 2 b begin, 3 b exit-code, 4 d begin, 4 d ready, 62 c begin, 63 c exit-code", open3},
+		{"found running", "0 a found, 1 a exit-code, 0 b found, 1 b exit-code, 0 c found, 1 c exit-code", ""},
+		{"goes on counting", "0 a begin, 0 b begin, 0 c begin, 0 d begin, 1 a signal, 2 b signal, 3 c signal, 4 d signal",
+			"circuit breaker: 4 experiments failed within 60s of their start (a, b, c, d); `brainjar release --all` or a new start of brainjar resets it"},
+		{"spread over hours", "0 a begin, 1 a signal, 1900 b begin, 1901 b signal, 3700 c begin, 3701 c signal", ""},
+		{"in an hour", "0 a begin, 1 a signal, 1900 b begin, 1901 b signal, 3500 c begin, 3501 c signal", open3},
+		{"stays open", "0 a begin, 1 a signal, 1 b begin, 2 b signal, 2 d begin, 2 d ready, 2 c begin, 3 c signal, 500 d success", open3},
 	} {
-		b := supervisor.Breaker{Failures: 3, Within: time.Minute}
-		at := now
-		opened := 0
-		for _, e := range test.ends {
-			at = at.Add(e.after)
-			if b.Ended(e.id, e.failed, e.lasted, at) {
-				opened++
-			}
-		}
-		if open := b.Reason() != ""; open != test.open || (opened == 1) != test.open {
-			t.Errorf("%s: open %v, %d times", name, open, opened)
-		}
-		b.Reset()
-		if b.Reason() != "" {
-			t.Errorf("%s: still open", name)
-		}
-	}
-	var never supervisor.Breaker
-	for _, id := range []string{"a", "b", "c", "d"} {
-		if never.Ended(id, true, 1, now) {
-			t.Error("the zero breaker opened")
+		b := Breaker{Failures: 3, Within: time.Minute}
+		tell(&b, test.story)
+		if got := b.Reason(); got != test.reason {
+			t.Errorf("%s: %q, want %q", test.name, got, test.reason)
 		}
 	}
 }
 
-// With the breaker open nothing starts, restarts included; what runs goes on; and
-// releasing everything lets it go on.
-func TestBreakerHoldsAll(t *testing.T) {
-	onFake(t, func(st stage, _ *transienttest.Fake) {
-		text := strings.Replace(head, "[thermal]", "breaker = { failures = 3, within = \"60s\" }\n[thermal]", 1) +
-			experiment("runs", "", "sleep=1h") + experiment("later", `after = { runs = "started" }`+"\nautostart = false", "exit=0")
-		for _, id := range []string{"x", "y", "z"} {
-			text += experiment(id, `restart = { delay = "5s" }`, "sleep=1s", "exit=1")
-		}
-		h := st.begin(text)
-		h.await("the breaker opens", time.Minute, func() bool { return strings.Contains(h.logged(), "circuit breaker") })
-		if err := h.Supervisor.Start(st.Context(), "later"); err != nil {
-			st.Fatal(err)
-		}
-		time.Sleep(10 * time.Minute)
-		for _, id := range []string{"x", "y", "z"} {
-			if n := len(h.ends(id)); n != 1 {
-				st.Errorf("%s ran %d times", id, n)
-			}
-		}
-		if s := h.status("later"); s.Phase != supervisor.Queued || !strings.Contains(s.Reason, "failed within 1m0s of their start (x, y, z)") {
-			st.Errorf("%+v", s)
-		}
-		if s := h.status("runs"); s.Phase != supervisor.Running {
-			st.Errorf("%+v", s)
-		}
-		if err := h.ReleaseAll(st.Context()); err != nil {
-			st.Fatal(err)
-		}
-		h.awaitPhase(supervisor.Succeeded, time.Minute, "later")
-		h.drain()
-	})
+func TestBreakerReset(t *testing.T) {
+	b := Breaker{Failures: 2, Within: time.Minute}
+	tell(&b, "0 a begin, 1 a signal")
+	b.Reset()
+	tell(&b, "2 b begin, 3 b signal")
+	if b.Reason() != "" {
+		t.Error("a failure from before the reset counts")
+	}
+	if opened := tell(&b, "4 a begin, 5 a signal"); opened != 1 || b.Reason() == "" {
+		t.Errorf("opened %d times, %q", opened, b.Reason())
+	}
+	off := Breaker{Within: time.Minute}
+	tell(&off, "0 a begin, 1 a signal, 2 b begin, 3 b signal")
+	if off.Reason() != "" {
+		t.Error("one that is off opens")
+	}
 }
 
-// An experiment that is not configured any more runs on where that is wanted, and
-// takes its place and its memory.
-func TestOrphansAreKept(t *testing.T) {
-	onFake(t, func(st stage, fake *transienttest.Fake) {
-		first := st.begin(head + experiment("old", `memory_max = "600M"`, "sleep=1h"))
-		first.awaitPhase(supervisor.Running, time.Minute, "old")
-		first.leave()
-		h := st.begin(strings.Replace(head, "[thermal]", "keep_orphans = true\n[thermal]", 1) + experiment("new", `memory_max = "600M"`, "sleep=1h"))
-		time.Sleep(time.Minute)
-		if s := h.status("new"); s.Phase != supervisor.Queued || !strings.Contains(s.Reason, "needs 600M, 424M of 1G left") {
-			st.Errorf("%+v", s)
+// TestBreakerNamesFew: the reason is one line, however many have failed.
+func TestBreakerNamesFew(t *testing.T) {
+	b := Breaker{Failures: 1, Within: 90 * time.Second}
+	for _, id := range strings.Split("abcdefghij", "") {
+		tell(&b, "0 "+id+" begin")
+	}
+	for _, id := range strings.Split("abcdefghij", "") {
+		tell(&b, "1 "+id+" signal")
+	}
+	if got := b.Reason(); !strings.Contains(got, "10 experiments failed within 90s of their start (a, b, c, d, e, 5 more)") {
+		t.Error(got)
+	}
+}
+
+// tell tells a breaker a story, and returns how often it opened.
+func tell(b *Breaker, story string) (opened int) {
+	zero := time.Now()
+	for _, step := range strings.Split(story, ", ") {
+		words := strings.Fields(step)
+		second, _ := time.ParseDuration(words[0] + "s")
+		run, ready := b.began[words[1]]
+		c := Change{At: zero.Add(second), Experiment: words[1], From: Starting}
+		if ready && !run.ready.IsZero() {
+			c.From = Running
 		}
-		if n := strings.Count(h.logged(), "no experiment of the configuration owns"); n != 1 {
-			st.Errorf("told %d times", n)
+		switch words[2] {
+		case "begin":
+			c.From, c.To = Queued, Starting
+		case "ready":
+			c.To = Running
+		case "found":
+			c.From, c.To = Idle, Running
+		case "checkpoint":
+			c.To, c.Ended = Queued, &transient.Outcome{Result: transient.ExitCode}
+		default:
+			c.To, c.Ended = Backoff, &transient.Outcome{Result: transient.Result(words[2])}
 		}
-		fake.Finish("brainjar-old.service", transient.Outcome{Result: transient.Success})
-		h.awaitPhase(supervisor.Running, time.Minute, "new")
-		h.drain()
-	})
+		if b.Step(c) {
+			opened++
+		}
+	}
+	return opened
 }

@@ -3,6 +3,8 @@ package supervisor
 import (
 	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -62,12 +64,35 @@ func round(d time.Duration) time.Duration {
 	}
 }
 
+// brief writes a duration as people write it in a configuration: "60s", "10m".
+func brief(d time.Duration) string {
+	if d < 2*time.Minute {
+		return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s"
+	}
+	text := d.String()
+	if whole, ok := strings.CutSuffix(text, "m0s"); ok {
+		text = whole + "m"
+	}
+	if whole, ok := strings.CutSuffix(text, "h0m"); ok {
+		text = whole + "h"
+	}
+	return text
+}
+
 // count writes "1 restart", "3 restarts".
 func count(n int, noun string) string {
 	if n == 1 {
 		return fmt.Sprintf("%d %s", n, noun)
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// times writes "once", "5 times".
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 // resultAttrs are the facts of an end that belong into the log.

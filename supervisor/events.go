@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -48,7 +47,7 @@ func (s *Supervisor) byUnit(unit string) *experiment {
 func (s *Supervisor) sync() {
 	s.synced = true
 	s.setBudget()
-	s.stopOrphans()
+	s.endOrphans()
 	if !s.ready {
 		s.learn()
 	}
@@ -107,13 +106,7 @@ func (s *Supervisor) warnOnce(warning string) {
 func (s *Supervisor) started(ev transient.Started) {
 	e := s.byID[ev.Unit.Experiment]
 	if e == nil {
-		if _, known := s.orphans[ev.Unit.Name]; !known {
-			s.Log.Warn("a unit that no experiment of the configuration owns", "unit", ev.Unit.Name, "experiment", ev.Unit.Experiment, "kept", s.Config.Supervisor.KeepOrphans)
-		}
-		s.orphans[ev.Unit.Name] = ev
-		if s.synced {
-			s.stopOrphans()
-		}
+		s.foundOrphan(ev)
 		return
 	}
 	if e.unit.Invocation == ev.Unit.Invocation && e.phase.Active() && (e.phase != Starting || ev.Loading) {
@@ -172,20 +165,6 @@ func limitAttrs(ev transient.Started) []slog.Attr {
 		attrs = append(attrs, slog.Uint64("tasks_max", l.TasksMax))
 	}
 	return attrs
-}
-
-// stopOrphans ends the units whose experiment is not configured any more.
-func (s *Supervisor) stopOrphans() {
-	if s.Config.Supervisor.KeepOrphans {
-		return
-	}
-	for name := range s.orphans {
-		s.command(func(ctx context.Context) error { return s.Units.Stop(ctx, name) }, func(err error) {
-			if err != nil && s.ctx.Err() == nil && !errors.Is(err, transient.ErrNoUnit) {
-				s.Log.Error("cannot stop", "unit", name, "err", err) // again after the next connection
-			}
-		})
-	}
 }
 
 // frozen takes a freeze or a thaw, whoever asked for it.
@@ -260,7 +239,9 @@ func (s *Supervisor) ended(e *experiment, o transient.Outcome, then func(error))
 	e.last, e.attempt, e.requeues = next.Result, next.Attempt, next.Requeues
 	e.due = time.Now().Add(next.Delay)
 	o.Result = next.Result
-	s.trip(e, next, lasted)
+	if next.Phase == Held {
+		next.Reason += howToRelease(e)
+	}
 	cause := e.stop.cause
 	s.change(e, Change{To: next.Phase, Reason: next.Reason, Ended: &o}, then, resultAttrs(o, e.cfg.MemoryMax)...)
 	s.onceMore(e, cause)

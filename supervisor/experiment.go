@@ -30,11 +30,12 @@ type experiment struct {
 
 	queuedAt    time.Time
 	scarceSince time.Time
+	place       place     // to take up again after Backoff; zero: the last
 	due         time.Time // when Backoff ends, or the present step of Stopping
 	warnAt      time.Time // when to announce the end of runtime_max; zero: never
-	probing     probing
-	answered    bool // systemd has taken the order to start: there is a unit
-	stop        stop // how it is being ended, while Stopping
+	answered    bool      // systemd has taken the order to start: there is a unit
+	stop        stop      // how it is being ended, while Stopping
+	probing     probing   // its health checks
 
 	cause      Cause          // why brainjar ends, or ended, the latest run
 	hold       string         // why a person holds it; "": nobody does
@@ -78,22 +79,24 @@ func (s *Supervisor) change(e *experiment, c Change, then func(error), facts ...
 	if !c.From.Allows(c.To) {
 		s.Log.Error("phase change is not in the table", "experiment", c.Experiment, "from", c.From, "to", c.To)
 	}
-	e.phase, e.since, e.reason, e.told, e.scarceSince = c.To, c.At, c.Reason, nil, time.Time{}
+	e.phase, e.since, e.reason, e.told = c.To, c.At, c.Reason, nil
+	if c.To != Starting { // which may come to nothing, see startLost
+		e.scarceSince = time.Time{}
+	}
 	if c.To != Backoff {
 		e.due = time.Time{}
 	}
 	if c.To != Stopping {
 		e.stop = stop{}
 	}
-	if c.To != Running {
-		e.probing = probing{}
-	}
 	if c.To == Queued {
 		e.queuedAt = c.At
 	}
 	s.log(c, facts)
 	s.Observe(c)
+	s.followProbe(e, c)
 	s.write(s.entry(e, c), then)
+	s.stepBreaker(c)
 }
 
 // log writes a change for people. That an experiment is queued is not worth a

@@ -52,36 +52,40 @@ func (s *Supervisor) act(a Action) {
 	}
 }
 
-// measureClaims finds out how much of its memory each running experiment has
-// already taken, while something waits for memory; else nobody asks.
+// measureClaims finds out how much of its memory each unit that runs has already
+// taken, while something waits for memory; else nobody asks.
 func (s *Supervisor) measureClaims() {
-	var active []*experiment
+	var units []transient.Unit
 	queued := false
 	for _, e := range s.experiments {
 		queued = queued || e.phase == Queued
 		if e.phase.Active() && e.unit.Invocation != "" {
-			active = append(active, e)
+			units = append(units, e.unit)
 		}
 	}
-	if !queued || len(active) == 0 {
+	for _, o := range s.orphans {
+		units = append(units, o.unit)
+	}
+	if !queued || len(units) == 0 {
 		return
 	}
-	units := make([]transient.Unit, len(active))
-	for i, e := range active {
-		units[i] = e.unit
-	}
-	uses := make([]quantity.Bytes, len(active))
+	uses := make(map[string]quantity.Bytes, len(units)) // by invocation
 	s.do(func(context.Context) error {
-		for i, unit := range units {
+		for _, unit := range units {
 			if u, err := s.House.Usage(unit.Name); err == nil {
-				uses[i] = u.Memory // a unit that has just gone uses nothing
+				uses[unit.Invocation] = u.Memory - min(u.Cache, u.Memory) // a unit that has just gone uses nothing
 			}
 		}
 		return nil
 	}, func(error) {
-		for i, e := range active {
-			if e.unit.Invocation == units[i].Invocation {
-				e.uses = uses[i]
+		for _, e := range s.experiments {
+			if used, known := uses[e.unit.Invocation]; known {
+				e.uses = used
+			}
+		}
+		for _, o := range s.orphans {
+			if used, known := uses[o.unit.Invocation]; known {
+				o.uses = used
 			}
 		}
 	})

@@ -13,7 +13,7 @@ import (
 const (
 	ResultHeat   transient.Result = "heat"
 	ResultMemory transient.Result = "memory"
-	ResultProbe  transient.Result = "probe" // its health check failed too often
+	ResultProbe  transient.Result = "probe" // its health check failed: a failure like any other
 )
 
 // checkpointMinimum is how long a run must have lasted for a checkpoint code
@@ -30,7 +30,7 @@ const (
 	CauseLeave  Cause = "leave" // brainjar itself is being stopped
 	CauseHeat   Cause = "heat"
 	CauseMemory Cause = "memory"
-	CauseProbe  Cause = "probe" // its health check failed too often: that is a failure of the run
+	CauseProbe  Cause = "probe" // its health check failed
 )
 
 // result is what a run that ended for this cause is recorded as.
@@ -64,7 +64,7 @@ type RestartPolicy struct {
 type Ending struct {
 	Outcome  transient.Outcome
 	Cause    Cause
-	Why      string // the cause in words
+	Why      string // brainjar ended it for CauseProbe, in words
 	Lasted   time.Duration
 	Attempt  int // restarts in a row before this run
 	Requeues int // times in a row that heat or memory sent it back to the queue
@@ -91,11 +91,14 @@ func Judge(e Ending, p RestartPolicy) Next {
 		next.Requeues = e.Requeues + 1
 		next.Phase, next.Reason = Queued, fmt.Sprintf("stopped for %s, requeued (%d of %d)", e.Cause, next.Requeues, p.MaxRequeues)
 		if next.Requeues > p.MaxRequeues {
-			next.Phase, next.Reason = Held, fmt.Sprintf("stopped for %s more than %d times, which is enough", e.Cause, p.MaxRequeues)
+			next.Phase, next.Reason = Held, fmt.Sprintf("stopped for %s more than %s, which is enough", e.Cause, times(p.MaxRequeues))
 		}
 		return next
 	case CauseAsked, CauseLeave:
 		next.Result = e.Cause.result()
+		if e.Cause == CauseLeave { // it goes on where it stood
+			next.Requeues = e.Requeues
+		}
 		next.Phase, next.Reason = Stopped, how
 		return next
 	case CauseProbe:

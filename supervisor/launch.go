@@ -53,7 +53,7 @@ func (l launch) spec() (transient.Spec, error) {
 
 // limitKeys are the keys that limit resources, as the configuration spells them.
 var limitKeys = []string{
-	"memory_max", "memory_high", "memory_swap_max", "cpu_quota", "cpu_weight", "cpus", "io_weight", "tasks_max",
+	"memory_max", "memory_high", "memory_swap_max", "cpu_quota", "cpu_weight", "cpus", "io_weight", "tasks_max", "open_files",
 }
 
 func limits(c *config.Experiment) transient.Limits {

@@ -76,6 +76,7 @@ func (s *Supervisor) drainFor(job string) {
 	for _, e := range s.experiments {
 		s.end(e, CauseLeave, "brainjar is stopping")
 	}
+	s.drainOrphans()
 }
 
 // progress gives a drain more time, because a run has ended.
@@ -106,6 +107,7 @@ func (s *Supervisor) hurry(now time.Time) {
 		s.end(e, CauseLeave, "brainjar is stopping at once")
 		s.killNow(e)
 	}
+	s.drainOrphans()
 }
 
 // departed reports whether Run is over, and what could not be stopped.
@@ -115,7 +117,7 @@ func (s *Supervisor) departed() (bool, error) {
 		return true, nil
 	case s.leaving.how != drain:
 		return false, nil
-	case s.active() == 0 && s.calls == 0 && s.ready:
+	case s.active() == 0 && len(s.endingOrphans()) == 0 && s.calls == 0 && s.ready:
 		s.Log.Info("stopped")
 		return true, nil
 	case time.Now().Before(s.leaving.by):
@@ -124,7 +126,7 @@ func (s *Supervisor) departed() (bool, error) {
 	if !s.ready {
 		return true, errors.New("cannot stop what runs: systemd did not tell in time what that is; see `systemctl status brainjar.slice`")
 	}
-	var left []string
+	left := s.endingOrphans()
 	for _, e := range s.experiments {
 		if e.phase.Active() {
 			left = append(left, e.cfg.ID)
@@ -133,9 +135,12 @@ func (s *Supervisor) departed() (bool, error) {
 	return true, fmt.Errorf("cannot stop %s: still there after all their time limits; see `systemctl status brainjar.slice`", strings.Join(left, ", "))
 }
 
-// slowest is the longest that any active experiment may take to end.
+// slowest is the longest that anything which is to end may take for it.
 func (s *Supervisor) slowest() time.Duration {
 	var longest time.Duration
+	if len(s.endingOrphans()) > 0 {
+		longest = s.Config.Supervisor.StopTimeout + stopMargin
+	}
 	for _, e := range s.experiments {
 		if !e.phase.Active() {
 			continue

@@ -104,3 +104,32 @@ func TestNoZoneMatches(t *testing.T) {
 		h.drain()
 	})
 }
+
+// cached is a systemd whose units have their memory full of files that the
+// kernel would give up at once.
+type cached struct{ systemd }
+
+func (c cached) Usage(string) (transient.Usage, error) {
+	return transient.Usage{Memory: 900 * quantity.MiB, Cache: 800 * quantity.MiB}, nil
+}
+
+// A mapped model counts as available memory to the machine, so it must not count
+// as memory that its experiment has taken already.
+func TestFileCacheIsNotTaken(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		st.open = func() systemd { return cached{fake} }
+		reading := sensors.Reading{Memory: sensors.Memory{State: sensors.OK, Available: 1000 * quantity.MiB}}
+		st.first = reading
+		text := strings.Replace(head, `memory_budget = "1G"`, `memory_budget = "4G"`, 1)
+		h := st.begin(text + experiment("a", "memory_max = \"900M\"\npriority = 1", "sleep=1h") + experiment("b", `memory_max = "300M"`, "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		for range 3 {
+			h.readings <- reading
+			time.Sleep(2 * time.Second)
+		}
+		if s := h.status("b"); s.Reason != "needs 300M, 200M of memory available" {
+			st.Errorf("b is %s: %q", s.Phase, s.Reason)
+		}
+		h.drain()
+	})
+}

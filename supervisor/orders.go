@@ -124,7 +124,7 @@ func (s *Supervisor) Restart(ctx context.Context, id string) error {
 // runs to its end. why says who wants that, or what for.
 func (s *Supervisor) Hold(ctx context.Context, id, why string) error {
 	return s.obey(ctx, id, func(e *experiment, acknowledge func(error)) {
-		e.hold = orElse(why, "held") + " (`brainjar release " + e.cfg.ID + "`)"
+		e.hold = orElse(why, "held") + howToRelease(e)
 		if e.phase.Active() || e.phase == Held {
 			s.keep(e, acknowledge)
 			return
@@ -132,6 +132,9 @@ func (s *Supervisor) Hold(ctx context.Context, id, why string) error {
 		s.change(e, Change{To: Held, Reason: e.hold}, acknowledge)
 	})
 }
+
+// howToRelease is what follows the reason why an experiment is held.
+func howToRelease(e *experiment) string { return " (`brainjar release " + e.cfg.ID + "`)" }
 
 // Release undoes a hold, whoever put it: the experiment is queued.
 func (s *Supervisor) Release(ctx context.Context, id string) error {
@@ -151,7 +154,7 @@ func (s *Supervisor) ReleaseAll(ctx context.Context) error {
 	ids := make(chan []string, 1)
 	s.order(func() {
 		var held []string
-		s.breaker.Reset()
+		s.resetBreaker()
 		for _, e := range s.experiments {
 			if e.phase == Held || e.hold != "" {
 				held = append(held, e.cfg.ID)

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"brainjar/internal/config"
@@ -14,7 +15,7 @@ type Forecast struct {
 	Experiment *config.Experiment
 	Verdict    Verdict // the first answer of admission; OK also if it is not to be started
 	Idle       bool    // autostart = false: nobody wants it yet
-	Refusal    error   // why the machine would refuse it; nil if it would not
+	Refusal    error   // why the machine would refuse it, a line for each reason; nil if it would not
 	Warnings   []string
 }
 
@@ -28,14 +29,7 @@ func Preview(cfg *config.Config, memTotal quantity.Bytes, host *transient.Host) 
 	for i, c := range cfg.Experiments {
 		f := &forecasts[i]
 		*f = Forecast{Experiment: c, Idle: !c.Autostart}
-		if host != nil {
-			order := launch{cfg: c, run: 1, userManager: host.User}
-			spec, err := order.spec()
-			if err == nil {
-				f.Warnings, err = host.Check(spec)
-			}
-			f.Refusal = err
-		}
+		f.check(host)
 		if f.Idle || f.Refusal != nil {
 			continue
 		}
@@ -50,4 +44,22 @@ func Preview(cfg *config.Config, memTotal quantity.Bytes, host *transient.Host) 
 		asked[i].Verdict = v
 	}
 	return forecasts
+}
+
+// check finds out whether the machine would refuse the experiment. Where there is
+// no service manager this may not be the machine that it is meant for: what is
+// missing is only warned of.
+func (f *Forecast) check(host *transient.Host) {
+	order := launch{cfg: f.Experiment, run: 1, userManager: host != nil && host.User}
+	spec, err := order.spec()
+	switch {
+	case host == nil && err == nil:
+		err = transient.CheckNamed(spec)
+	case err == nil:
+		f.Warnings, err = host.Check(spec)
+	}
+	if host == nil && err != nil {
+		f.Warnings, err = strings.Split(err.Error(), "\n"), nil
+	}
+	f.Refusal = err
 }

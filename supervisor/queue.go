@@ -50,3 +50,19 @@ func Schedule(waiting []Candidate, room Headroom, now time.Time) []Verdict {
 	}
 	return verdicts
 }
+
+// place is a place in the queue.
+type place struct{ queuedAt, scarceSince time.Time }
+
+// placeNow is the place that an experiment has, or had when it began to start.
+func (e *experiment) placeNow() place { return place{e.queuedAt, e.scarceSince} }
+
+// queueAt queues an experiment at a place that it had before: it was not its
+// doing that it lost it. The zero place is the last.
+func (s *Supervisor) queueAt(e *experiment, p place, reason string) {
+	s.move(e, Queued, reason)
+	if e.phase == Queued && !p.queuedAt.IsZero() {
+		e.queuedAt, e.scarceSince = p.queuedAt, p.scarceSince
+		s.keep(e, nil)
+	}
+}

@@ -213,7 +213,7 @@ func (s *Supervisor) loseRest() {
 
 func (s *Supervisor) orphaned(invocation string) bool {
 	for _, o := range s.orphans {
-		if o.Unit.Invocation == invocation {
+		if o.unit.Invocation == invocation {
 			return true
 		}
 	}
@@ -267,12 +267,7 @@ func (s *Supervisor) recall(e *experiment) {
 
 // requeue puts an experiment into the queue, at the place that it had.
 func (s *Supervisor) requeue(e *experiment, reason string) {
-	place := e.queuedAt
-	s.move(e, Queued, reason)
-	if !place.IsZero() {
-		e.queuedAt, e.scarceSince = place, e.past.ScarceSince
-		s.keep(e, nil)
-	}
+	s.queueAt(e, place{e.queuedAt, e.past.ScarceSince}, reason)
 }
 
 // recallRun is recall for an experiment that had a run, of which nothing is
@@ -287,7 +282,7 @@ func (s *Supervisor) recallRun(e *experiment) {
 	}
 	lost := transient.Outcome{Result: transient.Lost, ExitCode: -1, Ended: time.Now()}
 	s.closeRow(p.Invocation)
-	e.stop.cause = e.cause
+	e.stop.cause, e.stop.why = e.cause, p.Reason
 	switch {
 	case !restarted:
 		s.ended(e, lost, nil)
@@ -312,7 +307,7 @@ func (s *Supervisor) recallBackoff(e *experiment) {
 // bystander takes the end of a run whose experiment is not configured.
 func (s *Supervisor) bystander(ev transient.Ended) {
 	s.Log.Info("run of an experiment that is not configured ended", "experiment", ev.Unit.Experiment, "unit", ev.Unit.Name, "result", ev.Outcome.Result)
-	delete(s.orphans, ev.Unit.Name)
+	s.orphanGone(ev.Unit)
 	s.closeRow(ev.Unit.Invocation)
 	r := &ledger.Run{
 		Experiment: ev.Unit.Experiment, Run: ev.Unit.Run, Attempt: ev.Unit.Attempt,

@@ -54,6 +54,13 @@ var scenarios = map[string]func(stage){
 	"freeze":            freeze,
 	"unknown unit":      unknownUnit,
 	"many codes":        manyCodes,
+	"breaker":           breakerOpens,
+	"orphan kept":       orphanKept,
+	"orphan drained":    orphanDrained,
+	"probe":             probeFails,
+	"runtime max":       runtimeMaxEnds,
+	"watchdog":          watchdogEnds,
+	"requeues":          requeuesEnd,
 }
 
 func experiment(id, keys string, steps ...string) string {

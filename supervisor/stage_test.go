@@ -26,6 +26,7 @@ type systemd interface {
 	supervisor.Units
 	supervisor.House
 	supervisor.Freezer
+	supervisor.Prober
 	Events() <-chan transient.Event
 	Run(ctx context.Context) error
 }
@@ -38,7 +39,6 @@ type stage struct {
 	program string         // that runs workloads
 	dir     string
 	real    bool
-	prober  supervisor.Prober
 	book    *book           // what outlives a brainjar; nil: nothing
 	first   sensors.Reading // what the sensors say at first; none: a machine without zones
 }
@@ -80,8 +80,8 @@ func (st stage) begin(text string) *house {
 	h := &house{stage: st, systemd: st.open(), readings: make(chan sensors.Reading, 1), over: make(chan struct{})}
 	h.readings <- st.first
 	settings := supervisor.Supervisor{
-		Config: st.parse(text), Units: h.systemd, House: h.systemd, Freezer: h.systemd, Events: h.systemd.Events(),
-		Prober: st.prober, Readings: h.readings, MemTotal: 64 * quantity.GiB,
+		Config: st.parse(text), Units: h.systemd, House: h.systemd, Freezer: h.systemd, Prober: h.systemd, Events: h.systemd.Events(),
+		Readings: h.readings, MemTotal: 64 * quantity.GiB,
 		Log: slog.New(slog.NewTextHandler(h, nil)),
 		Observe: func(c supervisor.Change) {
 			h.mu.Lock()

@@ -71,7 +71,8 @@ func (s *Supervisor) headroom() Headroom {
 	var claims []Claim
 	for _, o := range s.orphans {
 		h.SlotsUsed++
-		h.BudgetUsed += o.Effective.MemoryMax
+		h.BudgetUsed += o.holds
+		claims = append(claims, Claim{May: o.holds, Uses: o.uses})
 	}
 	for _, e := range s.experiments {
 		if !e.phase.Active() {
@@ -110,7 +111,7 @@ func (s *Supervisor) start(e *experiment) {
 	kind := transient.Kind(e.cfg.Kind)
 	e.unit = transient.Unit{Name: transient.UnitName(e.cfg.ID, kind), Experiment: e.cfg.ID, Run: e.run, Attempt: e.attempt, Kind: kind}
 	e.uses, e.holds, e.answered = 0, 0, false
-	e.cause = NoCause
+	e.cause, e.place = NoCause, place{}
 	s.launching++
 	run := e.run
 	s.change(e, Change{To: Starting}, func(error) { s.launch(e, run) })
@@ -171,14 +172,16 @@ func (s *Supervisor) startLost(e *experiment, err error) {
 	}
 	e.run-- // the number is still free
 	e.due = time.Now().Add(lostStartDelay)
+	had := e.placeNow()
 	s.move(e, Backoff, "systemd did not start it: "+err.Error())
+	e.place = had
 }
 
 // notBegun ends a run that was to end before systemd had been asked for it.
 func (s *Supervisor) notBegun(e *experiment) {
 	e.run--
 	if e.stop.cause == CauseHeat || e.stop.cause == CauseMemory {
-		s.move(e, Queued, "it had not begun")
+		s.queueAt(e, e.placeNow(), "it had not begun")
 		return
 	}
 	cause := e.stop.cause

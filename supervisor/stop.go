@@ -31,7 +31,7 @@ const (
 // stop is how a run is being ended by brainjar.
 type stop struct {
 	cause Cause
-	why   string // the cause in words
+	why   string // in words
 	step  stopStep
 	late  bool // its stop_timeout has passed
 	again bool // the order of this step failed and is to be given again

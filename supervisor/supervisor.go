@@ -70,7 +70,7 @@ type Supervisor struct {
 	Units    Units
 	House    House
 	Freezer  Freezer
-	Prober   Prober // nil: nobody makes health checks
+	Prober   Prober // nil: nobody can be asked, and no probe is made
 	Events   <-chan transient.Event
 	Readings <-chan sensors.Reading // nil: no sensors
 	MemTotal quantity.Bytes         // of the machine; for the default budget
@@ -118,10 +118,9 @@ type state struct {
 
 	// away are the ends of runs while brainjar was away, until all is known
 	// that happened meanwhile; open are the runs of the ledger without an end.
-	away []transient.Ended
-	open []ledger.Run
-	// orphans are units, by name, that no experiment owns and that must end.
-	orphans map[string]transient.Started
+	away    []transient.Ended
+	open    []ledger.Run
+	orphans map[string]*orphan // by unit
 
 	sliced     bool      // it is known whether the budget is on the slice
 	sliceErr   string    // why it is not, "" if it is
@@ -134,6 +133,7 @@ type state struct {
 	felt     bool           // there was a reading
 	feelBy   time.Time      // when to go on without one
 
+	probes    int             // health checks that have no answer yet
 	launching int             // starts that systemd has not answered
 	warned    map[string]bool // what this machine cannot enforce, once told
 
@@ -144,8 +144,7 @@ type state struct {
 	unwritten   []transient.Unit
 	unwrittenAt time.Time // when to try again
 
-	calls  int // goroutines that will post an answer
-	probes int // health checks under way
+	calls int // goroutines that will post an answer
 }
 
 // New returns a supervisor that is ready to Run, and to take orders before it
@@ -167,7 +166,7 @@ func New(s Supervisor) *Supervisor {
 		s.Random = rand.Float64
 	}
 	s.byID, s.warned = map[string]*experiment{}, map[string]bool{}
-	s.orphans = map[string]transient.Started{}
+	s.orphans = map[string]*orphan{}
 	s.budget = s.Config.Budget(s.MemTotal)
 	t := s.Config.Thermal
 	s.breaker = Breaker{Failures: s.Config.Supervisor.Breaker.Failures, Within: s.Config.Supervisor.Breaker.Within}
@@ -309,6 +308,8 @@ func (s *Supervisor) settle(now time.Time) time.Duration {
 	for _, e := range s.experiments {
 		s.tick(e, now, &next)
 	}
+	s.tickOrphans(now, &next)
+	s.tickProbes(now, &next)
 	if s.sliceErr != "" && s.sliced {
 		if now.Before(s.sliceAgain) {
 			next = earlier(next, s.sliceAgain)
@@ -332,7 +333,7 @@ func (s *Supervisor) settle(now time.Time) time.Duration {
 // to be looked at again.
 func (s *Supervisor) tick(e *experiment, now time.Time, next *time.Time) {
 	if e.phase == Backoff && !now.Before(e.due) {
-		s.move(e, Queued, "")
+		s.queueAt(e, e.place, "")
 	}
 	if e.phase == Stopping && !e.due.IsZero() && !now.Before(e.due) {
 		s.advanceStop(e)
@@ -344,7 +345,6 @@ func (s *Supervisor) tick(e *experiment, now time.Time, next *time.Time) {
 			s.warn(e)
 		}
 	}
-	s.probe(e, now, next)
 	if (e.phase == Backoff || e.phase == Stopping) && !e.due.IsZero() {
 		*next = earlier(*next, e.due)
 	}

@@ -78,7 +78,9 @@ func forecast(stdout, stderr io.Writer, forecasts []supervisor.Forecast) (refuse
 		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\n", c.ID, c.Priority, c.MemoryMax, cpu, atFirst(f))
 		if f.Refusal != nil {
 			refused++
-			fmt.Fprintf(stderr, "error: %s: %v\n", c.ID, f.Refusal)
+			for reason := range strings.Lines(f.Refusal.Error()) {
+				fmt.Fprintf(stderr, "error: %s: %s\n", c.ID, strings.TrimSpace(reason))
+			}
 		}
 		for _, w := range f.Warnings {
 			if !told[w] {

@@ -1,0 +1,145 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+
+	"brainjar/internal/quantity"
+	"brainjar/transient"
+)
+
+// orphan is a unit of brainjar's that no experiment of the configuration owns:
+// its experiment vanished from the file. It takes its slot and its memory until
+// it has ended. It is ended by its stop signal alone, for what else it was
+// configured with is not known any more; but systemd still knows its
+// stop_timeout.
+type orphan struct {
+	unit        transient.Unit
+	holds, uses quantity.Bytes // memory: its limit, and as last measured
+
+	ending bool      // it was told to end, or will be
+	killed bool      // by SIGKILL: it had its time
+	failed bool      // the latest order to end it did not get through
+	due    time.Time // when to do more about it; zero: nothing is to be done, or an order is under way
+}
+
+// foundOrphan takes a unit that runs and belongs to nobody.
+func (s *Supervisor) foundOrphan(ev transient.Started) {
+	if known := s.orphans[ev.Unit.Name]; known != nil && known.unit.Invocation == ev.Unit.Invocation {
+		return // told again after a reconnection
+	}
+	o := &orphan{unit: ev.Unit, holds: ev.Effective.MemoryMax}
+	s.orphans[ev.Unit.Name] = o
+	const words = "no experiment of the configuration owns a unit that runs"
+	if s.Config.Supervisor.KeepOrphans {
+		s.Log.Warn(words+", it is left running", "unit", o.unit.Name, "experiment", o.unit.Experiment, "memory_max", o.holds)
+		return
+	}
+	s.Log.Warn(words+", it is stopped", "unit", o.unit.Name, "experiment", o.unit.Experiment)
+	o.ending = true
+	if s.synced {
+		s.endOrphan(o)
+	}
+}
+
+// endOrphans gives the order to end all that are to end: anew, for the one
+// before may have been lost with a connection.
+func (s *Supervisor) endOrphans() {
+	for _, o := range s.orphans {
+		if o.ending {
+			s.endOrphan(o)
+		}
+	}
+}
+
+// endOrphan asks systemd to stop a unit. That goes on by itself, up to SIGKILL,
+// also when brainjar leaves or dies. While systemd waits for brainjar's own unit
+// to stop it would wait for that first, so signals must do.
+func (s *Supervisor) endOrphan(o *orphan) {
+	name := o.unit.Name
+	switch {
+	case o.killed:
+		s.orphanOrder(o, stopMargin, func(ctx context.Context) error {
+			return s.Units.Kill(ctx, name, transient.All, syscall.SIGKILL)
+		})
+	case s.leaving.blocked:
+		s.orphanOrder(o, s.Config.Supervisor.StopTimeout, func(ctx context.Context) error {
+			return s.Units.Kill(ctx, name, transient.Main, syscall.SIGTERM)
+		})
+	default:
+		s.orphanOrder(o, s.Config.Supervisor.StopTimeout+stopMargin, func(ctx context.Context) error {
+			return s.Units.Stop(ctx, name)
+		})
+	}
+}
+
+// orphanOrder gives an order, and notes when to look again: soon if it failed.
+func (s *Supervisor) orphanOrder(o *orphan, limit time.Duration, order func(context.Context) error) {
+	o.due = time.Time{}
+	s.command(order, func(err error) {
+		if s.ctx.Err() != nil {
+			return
+		}
+		before := o.failed
+		o.failed = err != nil && !errors.Is(err, transient.ErrNoUnit) // without a unit, its end is on the way
+		if o.failed {
+			limit = stopMargin
+		}
+		if o.failed && !before {
+			s.Log.Error("cannot stop, tried again", "unit", o.unit.Name, "err", err)
+		}
+		o.due = time.Now().Add(limit)
+	})
+}
+
+// tickOrphans does what is due for orphans that are being ended. Only a drain
+// kills: at other times one may take as long as systemd gives it, and is only
+// asked again.
+func (s *Supervisor) tickOrphans(now time.Time, next *time.Time) {
+	for _, o := range s.orphans {
+		switch {
+		case o.due.IsZero():
+		case now.Before(o.due):
+			*next = earlier(*next, o.due)
+		case s.leaving.ending && !o.failed && !o.killed:
+			s.Log.Warn("killing", "unit", o.unit.Name)
+			o.killed = true
+			s.endOrphan(o)
+		default:
+			s.endOrphan(o)
+		}
+	}
+}
+
+// drainOrphans ends what is not kept, since brainjar itself is to end; at once
+// if it was asked for a second time.
+func (s *Supervisor) drainOrphans() {
+	for _, o := range s.orphans {
+		if s.Config.Supervisor.KeepOrphans {
+			continue
+		}
+		o.ending, o.killed = true, o.killed || s.leaving.killed
+		s.endOrphan(o)
+	}
+}
+
+// endingOrphans names the units that must have ended before a drain is over.
+func (s *Supervisor) endingOrphans() []string {
+	var names []string
+	for name, o := range s.orphans {
+		if o.ending {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// orphanGone takes the end of a unit that belonged to nobody.
+func (s *Supervisor) orphanGone(u transient.Unit) {
+	if o := s.orphans[u.Name]; o != nil && o.unit.Invocation == u.Invocation {
+		delete(s.orphans, u.Name)
+		s.progress()
+	}
+}
