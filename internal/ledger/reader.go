@@ -58,6 +58,19 @@ func (r *Reader) verify(id int) (*Reader, error) {
 // Close closes the file.
 func (r *Reader) Close() { _ = r.db.Close() }
 
+// Check looks through the whole file for damage, which takes seconds for a big one.
+func (r *Reader) Check(ctx context.Context) error {
+	var words string
+	err := r.db.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&words)
+	if err == nil && words != "ok" {
+		err = fmt.Errorf("%w: %s", errDamaged, words)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot trust the ledger %s: %w", r.path, err)
+	}
+	return nil
+}
+
 // Query says which runs, or events, are asked for. Zero fields do not matter.
 type Query struct {
 	Experiments []string
