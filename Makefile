@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X brainjar/internal/cli.Version=$(VERSION)
 GOBUILD := go build -trimpath -ldflags '$(LDFLAGS)'
 SCRIPTS := $(filter-out lab/README.md lab/demo.toml lab/faults,$(wildcard lab/*)) .ci/run
 
-.PHONY: build demo test test-unit test-lab test-vm test-faults test-arm64 bench lint dist clean
+.PHONY: build demo test test-unit test-lab test-vm test-faults test-power test-arm64 bench lint dist clean
 
 build: ## the binary, for this machine
 	$(GOBUILD) -o brainjar .
@@ -39,6 +39,11 @@ test-faults: ## a random walk of faults: BRAINJAR_FAULTS seconds, or BRAINJAR_KI
 	lab/install
 	lab/suite-build dist/faults lab/faults
 	BRAINJAR_FAULTS=$${BRAINJAR_FAULTS:-600} lab/ns lab/suite dist/faults -test.v
+
+test-power: ## virtual machines that are rebooted, and whose power is cut (slow)
+	lab/install-vm
+	lab/reboot.test
+	lab/power.test $(CUTS)
 
 test-arm64: ## the unit tests for arm64, under qemu-user
 	lab/install qemu-user-static
