@@ -109,7 +109,7 @@ func TestStartFailures(t *testing.T) {
 	program.Command = []string{"/nonexistent/program"}
 	script := b.spec("script")
 	script.Command = []string{"/etc/passwd"}
-	for _, spec := range []transient.Spec{user, program, script} {
+	for _, spec := range []transient.Spec{program, script} {
 		o := b.ended(b.start(spec)).Outcome
 		if o.Result != transient.StartFailed || o.ExitCode != -1 || o.Detail == "" {
 			t.Errorf("%s: %+v", spec.Experiment, o)
@@ -120,7 +120,7 @@ func TestStartFailures(t *testing.T) {
 	directory.WorkingDirectory = "/nonexistent/directory"
 	writable := b.spec("writable", "exit=0")
 	writable.WritablePaths = []string{"/nonexistent/path"}
-	for _, spec := range []transient.Spec{directory, writable} {
+	for _, spec := range []transient.Spec{user, directory, writable} {
 		if err := b.Start(t.Context(), spec); err == nil {
 			t.Errorf("%s: no error", spec.Experiment)
 		} else {
@@ -134,7 +134,7 @@ func TestStartFailures(t *testing.T) {
 // unit's stop_timeout, costs figures, not the outcome: systemd reports both as
 // "timeout".
 func TestSlowRecorder(t *testing.T) {
-	b := newBench(t, transient.Options{Recorder: []string{"/bin/sh", "-c", "sleep 1h"}})
+	b := newBench(t, transient.Options{Recorder: []string{"/bin/sh", "-c", "exec sleep 1h"}})
 	b.synced(1)
 	for _, test := range []struct {
 		name, step string
