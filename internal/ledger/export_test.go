@@ -1,6 +1,9 @@
 package ledger
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Sweep is what the writer does once an hour.
 func (l *Ledger) Sweep(ctx context.Context) error { return l.sweep(ctx) }
@@ -13,3 +16,6 @@ func (l *Ledger) Hang() (release func()) {
 	}
 	return func() { _ = conn.Close() }
 }
+
+// SetTurn changes for how long one statement reads.
+func (r *Reader) SetTurn(d time.Duration) { r.turn = d }

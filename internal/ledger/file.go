@@ -78,8 +78,13 @@ func openFile(ctx context.Context, path string) (*file, error) {
 // address is the data source name of a file, with pragmas. The page cache is
 // small: memory is for experiments.
 func address(path string, pragmas ...string) string {
-	query := url.Values{"_pragma": append(pragmas, "busy_timeout(5000)", "cache_size(-256)", "temp_store(MEMORY)")}
-	return (&url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}).String()
+	return dataSource(path, append(pragmas, "busy_timeout(5000)", "cache_size(-256)", "temp_store(MEMORY)")...)
+}
+
+// dataSource is address with these pragmas only. The driver sets them in the order
+// of the alphabet.
+func dataSource(path string, pragmas ...string) string {
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"_pragma": pragmas}.Encode()}).String()
 }
 
 // check looks for damage.

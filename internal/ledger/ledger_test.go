@@ -21,13 +21,16 @@ import (
 	"brainjar/internal/ledger"
 )
 
-// TestMain is also the program that TestKilled kills.
+// TestMain is also the programs that some tests run.
 func TestMain(m *testing.M) {
 	if path := os.Getenv("LEDGER_WRITER"); path != "" {
 		writeUntilKilled(path)
 	}
 	if path := os.Getenv("LEDGER_VISITOR"); path != "" {
 		visit(path)
+	}
+	if path := os.Getenv("LEDGER_STUNTED"); path != "" {
+		rememberStunted(path)
 	}
 	os.Exit(m.Run())
 }

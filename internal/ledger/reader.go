@@ -1,11 +1,10 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"iter"
 	"os"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 type Reader struct {
 	db   *sql.DB
 	path string
+	turn time.Duration // for which one statement reads
 }
 
 // openLimit is how long opening a ledger for reading may take.
@@ -26,33 +26,42 @@ func OpenReader(path string) (*Reader, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("cannot open the ledger: %w", err)
 	}
-	db, err := sql.Open("sqlite", address(path, "query_only(1)")+"&mode=ro")
-	if err != nil {
-		return nil, fmt.Errorf("cannot open the ledger %s: %w", path, err)
-	}
-	db.SetMaxOpenConns(1)
 	ctx, cancel := context.WithTimeout(context.Background(), openLimit)
 	defer cancel()
-	var id int
-	if err = db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
-		// Nobody has it open, and the directory cannot be written, so that SQLite
-		// cannot make the file that readers share: then it does not change either.
-		_ = db.Close()
-		db, errOpen := sql.Open("sqlite", address(path, "query_only(1)")+"&mode=ro&immutable=1")
-		if errOpen != nil || db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id) != nil {
-			return nil, fmt.Errorf("cannot read the ledger %s: %w", path, errors.Join(err, errOpen))
+	var failed error
+	for _, source := range sources(path) {
+		db, err := sql.Open("sqlite", source)
+		if err != nil {
+			return nil, fmt.Errorf("cannot open the ledger %s: %w", path, err)
 		}
-		return (&Reader{db, path}).verify(id)
+		db.SetMaxOpenConns(1)
+		var id int
+		if err = db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err == nil && id != applicationID {
+			_ = db.Close()
+			return nil, fmt.Errorf("cannot read %s: %w", path, errNotOurs)
+		}
+		if err == nil {
+			return &Reader{db: db, path: path, turn: turn}, nil
+		}
+		_ = db.Close()
+		failed = cmp.Or(failed, err)
 	}
-	return (&Reader{db, path}).verify(id)
+	return nil, fmt.Errorf("cannot read the ledger %s: %w", path, failed)
 }
 
-func (r *Reader) verify(id int) (*Reader, error) {
-	if id != applicationID {
-		r.Close()
-		return nil, fmt.Errorf("cannot read %s: %w", r.path, errNotOurs)
+// sources are the data source names by which a ledger may be opened for reading,
+// the best first. The others are for a disk on which SQLite cannot make the file
+// that users of a database share (-shm), because it is full or read-only: then
+// nobody else has it open either.
+func sources(path string) []string {
+	all := []string{address(path, "query_only(1)") + "&mode=ro"}
+	if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
+		// Alone, SQLite keeps in its own memory what it would share, and so reads
+		// the changes that a brainjar which was killed left in the log. It has to
+		// know before the first pragma that looks into the file, as cache_size does.
+		all = append(all, dataSource(path, "locking_mode(EXCLUSIVE)", "query_only(1)")+"&mode=rw")
 	}
-	return r, nil
+	return append(all, address(path, "query_only(1)")+"&mode=ro&immutable=1")
 }
 
 // Close closes the file.
@@ -77,65 +86,6 @@ type Query struct {
 	Since       time.Time // begun, or happened, at or after
 	Results     []string
 	Limit       int // the newest
-}
-
-// History goes through runs, oldest first. It reads some columns of them, or all
-// if none is named.
-func (r *Reader) History(ctx context.Context, q Query, columns ...string) iter.Seq2[Run, error] {
-	rest, args := q.runs()
-	return func(yield func(Run, error) bool) {
-		for run, err := range selectRuns(ctx, r.db, columns, rest, args...) {
-			if err != nil {
-				err = fmt.Errorf("cannot read the ledger %s: %w", r.path, err)
-			}
-			if !yield(run, err) {
-				return
-			}
-		}
-	}
-}
-
-// HistoryJSON goes through runs as History does, each as a JSON object whose names
-// are those of the columns; null is what is not known. The bytes are valid until
-// the next one.
-func (r *Reader) HistoryJSON(ctx context.Context, q Query) iter.Seq2[[]byte, error] {
-	var fields []string
-	for _, c := range runColumns {
-		value := c.name
-		if c.name == "command" || c.name == "limits" {
-			value = "json(" + value + ")"
-		}
-		fields = append(fields, "'"+c.name+"', "+value)
-	}
-	rest, args := q.runs()
-	return func(yield func([]byte, error) bool) {
-		rows, err := r.db.QueryContext(ctx, "SELECT json_object("+strings.Join(fields, ", ")+") FROM runs"+rest, args...)
-		if err == nil {
-			defer rows.Close()
-			var object sql.RawBytes
-			for err == nil && rows.Next() {
-				if err = rows.Scan(&object); err == nil && !yield(object, nil) {
-					return
-				}
-			}
-			err = errors.Join(err, rows.Err())
-		}
-		if err != nil {
-			yield(nil, fmt.Errorf("cannot read the ledger %s: %w", r.path, err))
-		}
-	}
-}
-
-// runs is the part of a statement that says which runs a query is about.
-func (q Query) runs() (rest string, args []any) {
-	where, args := q.where("coalesce(started_at, ended_at, queued_at)")
-	if len(q.Results) > 0 {
-		where, args = append(where, oneOf("result", len(q.Results))), appendAll(args, q.Results)
-	}
-	if q.Limit > 0 {
-		return " WHERE id IN (SELECT id FROM runs" + conditions(where) + " ORDER BY id DESC LIMIT ?) ORDER BY id", append(args, q.Limit)
-	}
-	return conditions(where) + " ORDER BY id", args
 }
 
 // Events returns events, oldest first.

@@ -34,7 +34,7 @@ func restore(ctx context.Context, db *sql.DB) (past Past, ended []Run, err error
 	if err := rows.Err(); err != nil {
 		return past, nil, err
 	}
-	for r, err := range selectRuns(ctx, db, nil, " WHERE ended_at IS NULL ORDER BY id") {
+	for r, err := range selectRuns(ctx, db, " WHERE ended_at IS NULL ORDER BY id") {
 		if err != nil {
 			return past, nil, err
 		}
@@ -56,7 +56,7 @@ func restore(ctx context.Context, db *sql.DB) (past Past, ended []Run, err error
 	if err := last.Err(); err != nil {
 		return past, nil, err
 	}
-	for r, err := range selectRuns(ctx, db, nil, " WHERE ended_at IS NOT NULL ORDER BY id DESC LIMIT ?", recentSize) {
+	for r, err := range selectRuns(ctx, db, " WHERE ended_at IS NOT NULL ORDER BY id DESC LIMIT ?", recentSize) {
 		if err != nil {
 			return past, nil, err
 		}
@@ -97,19 +97,13 @@ var runColumns = []struct {
 	{"boot", func(r *Run) any { return in[string]{&r.Boot} }},
 }
 
-// selectRuns reads rows of runs, one after the other: some columns, or all if
-// none is named. The rest of the statement says which rows.
-func selectRuns(ctx context.Context, db *sql.DB, columns []string, rest string, args ...any) iter.Seq2[Run, error] {
+// selectRuns reads whole rows of runs, one after the other. The rest of the
+// statement says which.
+func selectRuns(ctx context.Context, db *sql.DB, rest string, args ...any) iter.Seq2[Run, error] {
 	return func(yield func(Run, error) bool) {
 		var r Run
-		var names []string
-		var into []any
-		for _, c := range runColumns {
-			if len(columns) == 0 || slices.Contains(columns, c.name) {
-				names, into = append(names, c.name), append(into, c.into(&r))
-			}
-		}
-		rows, err := db.QueryContext(ctx, "SELECT "+strings.Join(names, ", ")+" FROM runs"+rest, args...)
+		names, into := runInto(&r, nil)
+		rows, err := db.QueryContext(ctx, "SELECT "+names+" FROM runs"+rest, args...)
 		if err != nil {
 			yield(Run{}, err)
 			return
@@ -126,6 +120,18 @@ func selectRuns(ctx context.Context, db *sql.DB, columns []string, rest string, 
 			yield(Run{}, err)
 		}
 	}
+}
+
+// runInto returns the names of some columns of runs, or of all if none is named,
+// and what they are scanned into.
+func runInto(r *Run, columns []string) (names string, into []any) {
+	var list []string
+	for _, c := range runColumns {
+		if len(columns) == 0 || slices.Contains(columns, c.name) {
+			list, into = append(list, c.name), append(into, c.into(r))
+		}
+	}
+	return strings.Join(list, ", "), into
 }
 
 // in scans a column into a value; NULL leaves it as it is.
