@@ -63,6 +63,10 @@ const (
 	throttled_seconds = coalesce(excluded.throttled_seconds, throttled_seconds),
 	tainted = coalesce(excluded.tainted, tainted), boot = coalesce(excluded.boot, boot)`
 
+	// Numbers are given twice when brainjar began without being able to read the
+	// ledger. The older run keeps all but its number.
+	yieldRun = `UPDATE runs SET run = -id WHERE experiment = ? AND run = ? AND invocation <> ?`
+
 	putEvent  = `INSERT INTO events (at, kind, experiment, run, from_phase, to_phase, reason) VALUES (?,?,?,?,?,?,?)`
 	putSample = `INSERT INTO samples (at, name, value) VALUES (?,?,?)`
 )
@@ -92,6 +96,9 @@ func commit(ctx context.Context, db *sql.DB, p *pile) error {
 		var oomKills, cpu, throttled any // 0 is a value once the run is over
 		if !r.EndedAt.IsZero() {
 			oomKills, cpu, throttled = r.OOMKills, r.CPUSeconds, r.ThrottledSeconds
+		}
+		if r.Invocation != "" {
+			put(yieldRun, r.Experiment, r.Run, r.Invocation)
 		}
 		put(putRun, r.Experiment, r.Run, r.Attempt, known(r.Invocation), known(r.Unit), known(r.Command), known(r.Limits),
 			nullTime(r.QueuedAt), nullTime(r.StartedAt), nullTime(r.EndedAt), known(r.Result), known(r.Reason), deref(r.ExitCode),

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -79,10 +80,14 @@ func (l *Ledger) tellAll(reason string) {
 	l.rouse()
 }
 
-// reopen opens the file; one that is damaged is set aside.
-func (l *Ledger) reopen(ctx context.Context) error {
+// reopen opens the file; one that is damaged is set aside, after rescue, if not
+// nil, has taken from it what it can.
+func (l *Ledger) reopen(ctx context.Context, rescue func(context.Context)) error {
 	f, err := openFile(ctx, l.path)
 	if err != nil && damaged(err) {
+		if rescue != nil && !errors.Is(err, errNotOurs) {
+			rescue(ctx)
+		}
 		return l.begin(ctx, err)
 	}
 	if err != nil {
@@ -92,4 +97,25 @@ func (l *Ledger) reopen(ctx context.Context) error {
 	defer l.mu.Unlock()
 	l.file = f
 	return nil
+}
+
+// rescueLimit is how long a damaged file may take to give what it still can.
+const rescueLimit = 3 * time.Second
+
+// rescue reads what can be read of a damaged file: a bad block among the events is
+// no reason to forget what somebody holds, or to run again what has succeeded.
+func (l *Ledger) rescue(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, rescueLimit)
+	defer cancel()
+	r, err := OpenReader(l.path)
+	if err != nil {
+		return // nothing: begin says what is wrong
+	}
+	defer r.Close()
+	past, ended, err := restore(ctx, r.db)
+	l.learn(past, ended)
+	l.mu.Lock()
+	l.rescued = &past
+	l.mu.Unlock()
+	l.log.Warn("damaged ledger was read as far as it goes", "experiments", len(past.Wanted), "open_runs", len(past.Open), "whole", err == nil)
 }

@@ -19,3 +19,12 @@ func (l *Ledger) Hang() (release func()) {
 
 // SetTurn changes for how long one statement reads.
 func (r *Reader) SetTurn(d time.Duration) { r.turn = d }
+
+// Fill makes the disk full for the ledger, until there is room again.
+func (l *Ledger) Fill(ctx context.Context) (room func() error, err error) {
+	set := func(pages string) error {
+		_, err := l.file.db.ExecContext(ctx, "PRAGMA max_page_count = "+pages)
+		return err
+	}
+	return func() error { return set("1000000") }, set("1") // means: as many as it has
+}

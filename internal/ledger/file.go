@@ -141,9 +141,11 @@ func setAside(path string, now time.Time) (string, error) {
 	if err != nil {
 		return name, failed
 	}
-	old = slices.DeleteFunc(old, func(p string) bool { return strings.HasSuffix(p, "-wal") || strings.HasSuffix(p, "-shm") })
+	old = slices.DeleteFunc(old, func(p string) bool { // not this one, even if the clock went back
+		return p == name || strings.HasSuffix(p, "-wal") || strings.HasSuffix(p, "-shm")
+	})
 	slices.Sort(old)
-	for _, p := range old[:max(0, len(old)-keepDamaged)] {
+	for _, p := range old[:max(0, len(old)-keepDamaged+1)] {
 		for _, suffix := range []string{"", "-wal", "-shm"} {
 			_ = os.Remove(p + suffix)
 		}

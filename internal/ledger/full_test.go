@@ -62,6 +62,49 @@ func TestNoDirectory(t *testing.T) {
 	}
 }
 
+// TestFullDisk: SQLite's own word for a full disk keeps the file, and everything
+// that was put meanwhile is written when there is room, in one piece.
+func TestFullDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "brainjar.db")
+	w := open(t, path, ledger.Options{})
+	w.must(ledger.Write{Run: ptr(aRun(1))})
+	room, err := w.Fill(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("x", 4000) // a page each
+	for run := 2; run <= 40; run++ {
+		err = w.put(ledger.Write{Run: ptr(aRun(run)), Event: &ledger.Event{At: noon, Kind: "phase", Run: run, Reason: long}})
+	}
+	if err == nil || !strings.Contains(err.Error(), "full") {
+		t.Errorf("%v", err)
+	}
+	if s := w.State(); s.Err == nil || s.Since.IsZero() || s.SetAside != 0 || s.Waiting < 2 {
+		t.Errorf("%+v", s)
+	}
+	begin := time.Now()
+	for range 1000 {
+		if w.put(ledger.Write{Event: &ledger.Event{At: noon, Kind: "later"}}) == nil {
+			t.Fatal("written to a full disk")
+		}
+	}
+	t.Logf("1000 answers while the disk is full took %v", time.Since(begin))
+	if err := room(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); w.put(ledger.Write{}) != nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the ledger does not work again")
+		}
+	}
+	if got := query(t, path, "SELECT (SELECT count(*) FROM runs) || ' ' || (SELECT count(*) FROM events WHERE kind <> 'ledger')"); got != "40 1039" {
+		t.Errorf("runs and events: %s", got)
+	}
+	if s := w.State(); s.Err != nil || s.Dropped != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 // TestRetention: what is too old or too much goes; runs that have not ended stay.
 func TestRetention(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "brainjar.db")

@@ -29,15 +29,17 @@ type Ledger struct {
 	wake chan struct{}
 	left bool // Run ends, and has left a disk behind that does not answer
 
-	mu      sync.Mutex // guards what follows
-	file    *file      // nil: there is none to write to
-	pile    *pile
-	waiting []func(error)     // who waits for the pile
-	asked   []func(error)     // who waits for what is on its way to the disk
-	wanted  map[string]Wanted // the newest row of each experiment
-	open    map[runKey]Run    // runs without an end
-	ended   recent
-	state   State
+	mu       sync.Mutex // guards what follows
+	file     *file      // nil: there is none to write to
+	pile     *pile
+	waiting  []func(error)     // who waits for the pile
+	asked    []func(error)     // who waits for what is on its way to the disk
+	wanted   map[string]Wanted // the newest row of each experiment
+	open     map[runKey]Run    // runs without an end
+	ended    recent
+	failedAt time.Time // when a pile last did not get to the disk
+	rescued  *Past     // from a file that was damaged when it was opened
+	state    State
 }
 
 // State is how the ledger itself is.
@@ -46,6 +48,7 @@ type State struct {
 	Since    time.Time // of Err
 	SetAside int       // damaged files in the life of this process
 	Dropped  int       // events that had no place while the disk could not be written
+	Waiting  int       // rows that wait for the disk
 }
 
 // ErrSlow is the answer to a write that the disk takes too long for. It may still
@@ -78,7 +81,8 @@ func Open(ctx context.Context, path string, o Options) *Ledger {
 	if l.o.SlowCommit <= 0 {
 		l.o.SlowCommit = 10 * time.Second
 	}
-	l.failed(l.reopen(ctx))
+	err := l.reopen(ctx, l.rescue)
+	l.failed(err)
 	return l
 }
 
@@ -127,7 +131,9 @@ func (l *Ledger) mirror(w Write) {
 func (l *Ledger) State() State {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.state
+	state := l.state
+	state.Waiting = l.pile.size()
+	return state
 }
 
 // failed notes what keeps writes from the disk.
@@ -161,11 +167,15 @@ func (l *Ledger) worked(dropped int) {
 }
 
 // Restore returns what the file says of brainjar's earlier life, also one that can
-// only be read. Without a file it is empty.
+// only be read, and of one that is damaged what can be read. Without a file it is
+// empty.
 func (l *Ledger) Restore(ctx context.Context) (Past, error) {
 	l.mu.Lock()
-	f := l.file
+	f, rescued := l.file, l.rescued
 	l.mu.Unlock()
+	if rescued != nil {
+		return *rescued, nil
+	}
 	var db *sql.DB
 	if f != nil {
 		db = f.db
@@ -176,12 +186,18 @@ func (l *Ledger) Restore(ctx context.Context) (Past, error) {
 		return Past{LastRun: make(map[string]int)}, nil // State says why
 	}
 	past, ended, err := restore(ctx, db)
+	l.learn(past, ended)
 	if err != nil && f != nil && damaged(err) {
-		return Past{LastRun: make(map[string]int)}, l.replace(ctx, f, err)
+		return past, l.replace(ctx, f, err)
 	}
 	if err != nil {
 		return past, fmt.Errorf("cannot read %s: %w", l.path, err)
 	}
+	return past, nil
+}
+
+// learn puts an earlier life into the mirror.
+func (l *Ledger) learn(past Past, ended []Run) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, w := range past.Wanted {
@@ -193,7 +209,6 @@ func (l *Ledger) Restore(ctx context.Context) (Past, error) {
 	for _, r := range ended {
 		l.ended.add(r)
 	}
-	return past, nil
 }
 
 // Counted reports whether the end of an invocation was written: to this file, or

@@ -34,9 +34,8 @@ func newPile() *pile {
 	return &pile{wanted: make(map[string]*Wanted), runs: make(map[runKey]*Run)}
 }
 
-func (p *pile) empty() bool {
-	return len(p.wanted)+len(p.runs)+len(p.events)+len(p.samples) == 0
-}
+// size is how many rows wait.
+func (p *pile) size() int { return len(p.wanted) + len(p.runs) + len(p.events) + len(p.samples) }
 
 // put lays a write on the pile.
 func (p *pile) put(w Write) {

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"iter"
 	"slices"
 	"strings"
@@ -11,14 +12,36 @@ import (
 	"brainjar/internal/quantity"
 )
 
-// restore reads what brainjar needs to know when it starts, and the newest
-// runs whose end was written.
+// restore reads what brainjar needs to know when it starts, and the newest runs
+// whose end was written. With an error it returns what could be read.
 func restore(ctx context.Context, db *sql.DB) (past Past, ended []Run, err error) {
-	past = Past{LastRun: make(map[string]int)}
+	past.Wanted, err = readWanted(ctx, db)
+	read := func(rest string, args ...any) (runs []Run) {
+		for r, failed := range selectRuns(ctx, db, rest, args...) {
+			if failed != nil {
+				err = errors.Join(err, failed)
+				break
+			}
+			runs = append(runs, r)
+		}
+		return runs
+	}
+	past.Open = read(" WHERE ended_at IS NULL ORDER BY id")
+	ended = read(" WHERE ended_at IS NOT NULL ORDER BY id DESC LIMIT ?", recentSize)
+	slices.Reverse(ended) // the oldest is the first to go
+	var failed error
+	past.LastRun, failed = readLastRun(ctx, db)
+	for _, r := range slices.Concat(past.Open, ended) {
+		past.LastRun[r.Experiment] = max(past.LastRun[r.Experiment], r.Run)
+	}
+	return past, ended, errors.Join(err, failed)
+}
+
+func readWanted(ctx context.Context, db *sql.DB) (wanted []Wanted, err error) {
 	rows, err := db.QueryContext(ctx, `SELECT experiment, phase, reason, since, run, attempt, requeues, invocation, unit, cause,
 		last_result, queued_at, scarce_since, due_at, hold, enabled, definition, overrides, submitted, boot FROM wanted`)
 	if err != nil {
-		return past, nil, err
+		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -27,43 +50,29 @@ func restore(ctx context.Context, db *sql.DB) (past Past, ended []Run, err error
 			&w.Unit, &w.Cause, &w.LastResult, inTime{&w.QueuedAt}, inTime{&w.ScarceSince}, inTime{&w.DueAt}, &w.Hold,
 			&w.Enabled, &w.Definition, &w.Overrides, &w.Submitted, &w.Boot)
 		if err != nil {
-			return past, nil, err
+			return wanted, err
 		}
-		past.Wanted = append(past.Wanted, w)
+		wanted = append(wanted, w)
 	}
-	if err := rows.Err(); err != nil {
-		return past, nil, err
-	}
-	for r, err := range selectRuns(ctx, db, " WHERE ended_at IS NULL ORDER BY id") {
-		if err != nil {
-			return past, nil, err
-		}
-		past.Open = append(past.Open, r)
-	}
-	last, err := db.QueryContext(ctx, "SELECT experiment, max(run) FROM runs GROUP BY experiment")
+	return wanted, rows.Err()
+}
+
+func readLastRun(ctx context.Context, db *sql.DB) (last map[string]int, err error) {
+	last = make(map[string]int)
+	rows, err := db.QueryContext(ctx, "SELECT experiment, max(run) FROM runs GROUP BY experiment")
 	if err != nil {
-		return past, nil, err
+		return last, err
 	}
-	defer last.Close()
-	for last.Next() {
+	defer rows.Close()
+	for rows.Next() {
 		var experiment string
 		var run int
-		if err := last.Scan(&experiment, &run); err != nil {
-			return past, nil, err
+		if err := rows.Scan(&experiment, &run); err != nil {
+			return last, err
 		}
-		past.LastRun[experiment] = run
+		last[experiment] = run
 	}
-	if err := last.Err(); err != nil {
-		return past, nil, err
-	}
-	for r, err := range selectRuns(ctx, db, " WHERE ended_at IS NOT NULL ORDER BY id DESC LIMIT ?", recentSize) {
-		if err != nil {
-			return past, nil, err
-		}
-		ended = append(ended, r)
-	}
-	slices.Reverse(ended) // the oldest is the first to go
-	return past, ended, nil
+	return last, rows.Err()
 }
 
 // runColumns are the columns of runs, and what each is read into.

@@ -27,6 +27,9 @@ func (l *Ledger) Run(ctx context.Context) {
 		var err error
 		select {
 		case <-l.wake:
+			if l.rests() {
+				continue
+			}
 		case <-again.C:
 		case <-check.C:
 			err = l.visit(ctx, l.check)
@@ -56,11 +59,25 @@ func (l *Ledger) Run(ctx context.Context) {
 	}
 }
 
+// rests reports whether the disk failed only a moment ago. Then it is not tried for
+// whoever comes now: they are answered with the same, and a busy brainjar does not
+// lay a big pile before a full disk a hundred times a second.
+func (l *Ledger) rests() bool {
+	l.mu.Lock()
+	err, rests := l.state.Err, time.Since(l.failedAt) < minRetry
+	l.mu.Unlock()
+	if err == nil || !rests {
+		return false
+	}
+	l.answer(err)
+	return true
+}
+
 // write takes the pile to disk.
 func (l *Ledger) write(ctx context.Context) error {
 	l.mu.Lock()
 	p := l.pile
-	if p.empty() && len(l.waiting) == 0 && l.state.Err == nil {
+	if p.size() == 0 && len(l.waiting) == 0 && l.state.Err == nil {
 		l.mu.Unlock()
 		return nil
 	}
@@ -74,7 +91,7 @@ func (l *Ledger) write(ctx context.Context) error {
 	}
 	if err != nil {
 		l.mu.Lock()
-		l.pile = p.over(l.pile)
+		l.pile, l.failedAt = p.over(l.pile), time.Now()
 		l.mu.Unlock()
 		l.failed(err)
 		l.answer(err)
@@ -142,7 +159,7 @@ func (l *Ledger) save(ctx context.Context, p *pile) error {
 		f := l.file
 		l.mu.Unlock()
 		if f == nil {
-			if err := l.reopen(ctx); err != nil {
+			if err := l.reopen(ctx, nil); err != nil {
 				return err
 			}
 			continue
