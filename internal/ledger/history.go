@@ -93,14 +93,20 @@ func (r *Reader) takeTurn(ctx context.Context, q Query, after int64, columns str
 		return after, true, err
 	}
 	defer rows.Close()
+	var ends *time.Timer
+	defer func() {
+		if ends != nil {
+			ends.Stop()
+		}
+	}()
 	var id int64
 	into = append([]any{&id}, into...)
 	for rows.Next() {
 		if err = rows.Scan(into...); err != nil {
 			break
 		}
-		if last == 0 { // the turn ends when at least one run was read
-			defer time.AfterFunc(r.turn, cancel).Stop()
+		if ends == nil { // not before the first run, or there might never be one
+			ends = time.AfterFunc(r.turn, cancel)
 		}
 		if last = id; !found() {
 			return last, true, nil
