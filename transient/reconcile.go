@@ -24,6 +24,10 @@ type listedUnit struct {
 	JobPath                                         dbus.ObjectPath
 }
 
+// stub reports whether a unit does not exist, and is listed only because systemd
+// was asked about it.
+func (u listedUnit) stub() bool { return u.Active == "inactive" && u.JobID == 0 }
+
 // reconcile compares what is tracked with what is there, after a connection
 // was made and after systemd was reloaded: what runs and is not known is
 // reported as found, what has ended meanwhile as ended. On a new connection,
@@ -36,8 +40,8 @@ func (m *Manager) reconcile(ctx context.Context, c *conn, isNew bool) error {
 	there := make(map[dbus.ObjectPath]bool, len(list))
 	jobs := make(map[dbus.ObjectPath]dbus.ObjectPath)
 	for _, u := range list {
-		if u.Active == "inactive" && u.JobID == 0 {
-			continue // a stub: systemd was asked about it, and it does not exist
+		if u.stub() {
+			continue
 		}
 		there[u.Path] = true
 		if u.JobType == "start" {

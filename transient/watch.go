@@ -100,7 +100,7 @@ func (m *Manager) handle(ctx context.Context, c *conn, s *dbus.Signal, reloading
 		var path dbus.ObjectPath
 		// A reload removes and adds every unit, also those that run.
 		if !reloading && dbus.Store(s.Body, &name, &path) == nil && strings.HasPrefix(name, Prefix) {
-			m.removed(path)
+			return m.removed(ctx, c, path, name)
 		}
 	}
 	return nil
@@ -261,17 +261,33 @@ func (m *Manager) succeed(t *tracked) {
 	t.refusal, t.peak, t.cpu, t.unit.Frozen = "", 0, 0, false
 }
 
-// removed takes that systemd has forgotten a unit.
-func (m *Manager) removed(path dbus.ObjectPath) {
+// removed takes that systemd has forgotten a unit. The signal may be older than
+// what reconcile has read since, and be about the run before: so systemd is asked
+// before a run that has not ended counts as gone.
+func (m *Manager) removed(ctx context.Context, c *conn, path dbus.ObjectPath, name string) error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	t := m.units[path]
 	if t == nil || t.unit.Invocation == "" || t.ended || t.doubted != nil {
-		return
+		m.mu.Unlock()
+		return nil
 	}
-	if t.scope != nil {
+	invocation := t.unit.Invocation
+	m.mu.Unlock()
+	units, err := c.list(ctx, name)
+	if err != nil {
+		return fmt.Errorf("cannot ask for a unit that was removed: %w", err)
+	}
+	if len(units) > 0 && !units[0].stub() {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.units[path] != t || t.unit.Invocation != invocation || t.ended || t.doubted != nil:
+	case t.scope != nil:
 		m.scopeGone(t)
-		return
+	default:
+		m.finish(t, nil)
 	}
-	m.finish(t, nil)
+	return nil
 }

@@ -21,6 +21,12 @@ func TestWalk(t *testing.T) {
 	seconds, kills := number(t, "BRAINJAR_FAULTS", 60), number(t, "BRAINJAR_KILLS", 0)
 	fmt.Printf("faults: BRAINJAR_SEED=%d\n", seed)
 	w := newWorld(t, seed)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("log:\n%s", w.tail())
+			w.leaveLog()
+		}
+	})
 	w.begin("")
 	w.await("the steady ones run", 30*time.Second, func() bool {
 		w.steady = w.pids()
@@ -62,10 +68,6 @@ func TestWalk(t *testing.T) {
 	fmt.Printf("faults: %d runs checked, %d lost, %d doubled, %d miscounted\n", v.runs, v.lost, v.doubled, v.miscounted)
 	if v.runs < loops || w.killed() == 0 {
 		t.Errorf("too little has happened: %+v", v)
-	}
-	if t.Failed() {
-		t.Logf("log:\n%s", w.tail())
-		w.leaveLog()
 	}
 }
 
