@@ -210,7 +210,22 @@ func (m *Manager) submit(ctx context.Context, c *conn, t *tracked, props []sddbu
 		m.decide(t)
 	}
 	m.mu.Unlock()
-	return m.wait(ctx, t.order)
+	err = m.wait(ctx, t.order)
+	if errors.Is(err, errNoInvocation) && m.lives(ctx, c, t.unit.Name) {
+		err = fmt.Errorf("%w: %w", ErrUncertain, err)
+	}
+	return err
+}
+
+// errNoInvocation: the job that was to start a unit is over, and no invocation was
+// seen.
+var errNoInvocation = errors.New("systemd's job is over, and the unit was not started")
+
+// lives reports whether a unit is there, or may be: around a daemon-reload the news
+// of a job can come before those of its unit.
+func (m *Manager) lives(ctx context.Context, c *conn, name string) bool {
+	units, err := c.list(ctx, name)
+	return err != nil || len(units) > 0 && !units[0].stub() && units[0].Active != "failed"
 }
 
 // wait waits until an order is settled.
@@ -291,7 +306,7 @@ func (m *Manager) decide(t *tracked) {
 	if !over || o.settled || t.unit.Invocation != "" {
 		return
 	}
-	o.settle(fmt.Errorf("systemd's job ended with %q", result))
+	o.settle(fmt.Errorf("%w: %s", errNoInvocation, result))
 	if path := unitPath(t.unit.Name); m.units[path] == t {
 		delete(m.units, path)
 	}
