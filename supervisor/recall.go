@@ -181,6 +181,11 @@ func (s *Supervisor) serve(away []transient.Ended, counted []bool) {
 func (s *Supervisor) noteRun(e *experiment, ev transient.Ended) {
 	run := s.number(e, ev.Unit)
 	e.run = max(e.run, run)
+	s.writeEnd(ev, run)
+}
+
+// writeEnd writes how a run ended that no experiment has any more.
+func (s *Supervisor) writeEnd(ev transient.Ended, run int) {
 	s.closeRow(ev.Unit.Invocation)
 	r := &ledger.Run{
 		Experiment: ev.Unit.Experiment, Run: run, Attempt: ev.Unit.Attempt,
@@ -308,11 +313,5 @@ func (s *Supervisor) recallBackoff(e *experiment) {
 func (s *Supervisor) bystander(ev transient.Ended) {
 	s.Log.Info("run of an experiment that is not configured ended", "experiment", ev.Unit.Experiment, "unit", ev.Unit.Name, "result", ev.Outcome.Result)
 	s.orphanGone(ev.Unit)
-	s.closeRow(ev.Unit.Invocation)
-	r := &ledger.Run{
-		Experiment: ev.Unit.Experiment, Run: ev.Unit.Run, Attempt: ev.Unit.Attempt,
-		Invocation: ev.Unit.Invocation, Unit: ev.Unit.Name, Boot: s.Boot,
-	}
-	endRow(r, ev.Outcome, Describe(ev.Outcome), time.Now())
-	s.write(ledger.Write{Run: r}, s.settleEnd(ev.Unit))
+	s.writeEnd(ev, ev.Unit.Run)
 }

@@ -49,9 +49,17 @@ func (l *Ledger) begin(ctx context.Context, cause error) error {
 	}
 	l.log.Error("ledger is damaged, it was set aside and a new one begun", "file", l.path, "now", name, "err", cause)
 	l.tellAll(fmt.Sprintf("the ledger was damaged and begun anew; what it was is in %s: %v", name, cause))
+	if err := l.openNow(ctx); err != nil {
+		return fmt.Errorf("cannot open %s: %w", l.path, err)
+	}
+	return nil
+}
+
+// openNow opens the file that is at the path, and makes it if missing.
+func (l *Ledger) openNow(ctx context.Context) error {
 	f, err := openFile(ctx, l.path)
 	if err != nil {
-		return fmt.Errorf("cannot open %s: %w", l.path, err)
+		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -83,7 +91,7 @@ func (l *Ledger) tellAll(reason string) {
 // reopen opens the file; one that is damaged is set aside, after rescue, if not
 // nil, has taken from it what it can.
 func (l *Ledger) reopen(ctx context.Context, rescue func(context.Context)) error {
-	f, err := openFile(ctx, l.path)
+	err := l.openNow(ctx)
 	if err != nil && damaged(err) {
 		if rescue != nil && !errors.Is(err, errNotOurs) {
 			rescue(ctx)
@@ -93,9 +101,6 @@ func (l *Ledger) reopen(ctx context.Context, rescue func(context.Context)) error
 	if err != nil {
 		return fmt.Errorf("cannot open %s: %w", l.path, err)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.file = f
 	return nil
 }
 
