@@ -47,7 +47,7 @@ test-power: ## virtual machines that are rebooted, and whose power is cut (slow)
 
 test-arm64: ## the unit tests for arm64, under qemu-user
 	lab/install qemu-user-static
-	GOARCH=arm64 go test -exec qemu-aarch64-static ./...
+	BRAINJAR_EMULATOR=qemu-aarch64-static GOARCH=arm64 go test -exec qemu-aarch64-static ./...
 
 bench: ## cost per experiment, as a ratio to the bare D-Bus calls
 	lab/install

@@ -202,6 +202,19 @@ func writeUntilKilled(path string) {
 	}
 }
 
+// self is this test program once more, as another process, with something to do
+// that TestMain finds in its environment. An emulated program is started by its
+// emulator, BRAINJAR_EMULATOR.
+func self(t *testing.T, do string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	if emulator := os.Getenv("BRAINJAR_EMULATOR"); emulator != "" {
+		cmd = exec.CommandContext(t.Context(), emulator, os.Args[0])
+	}
+	cmd.Env = append(os.Environ(), do)
+	return cmd
+}
+
 // TestKilled: whenever the writer is killed, the file is sound, and every write
 // that was answered is in it.
 func TestKilled(t *testing.T) {
@@ -212,13 +225,8 @@ func TestKilled(t *testing.T) {
 	t.Logf("BRAINJAR_SEED=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	path := filepath.Join(t.TempDir(), "brainjar.db")
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for range 5 {
-		cmd := exec.Command(program)
-		cmd.Env = append(os.Environ(), "LEDGER_WRITER="+path)
+		cmd := self(t, "LEDGER_WRITER="+path)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -46,8 +45,7 @@ func TestVisitor(t *testing.T) {
 	w := open(t, path, ledger.Options{})
 	for run := 1; run <= 3; run++ {
 		w.must(ledger.Write{Run: ptr(aRun(run))})
-		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(os.Environ(), "LEDGER_VISITOR="+path)
+		cmd := self(t, "LEDGER_VISITOR="+path)
 		if out, err := cmd.Output(); err != nil || len(out) > 0 {
 			t.Errorf("another program believes to be %s, %v", out, err)
 		}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"testing"
@@ -109,8 +108,7 @@ func TestLeftLog(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), "LEDGER_STUNTED="+path)
+	cmd := self(t, "LEDGER_STUNTED="+path)
 	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "map[a:7] held" {
 		t.Errorf("%s, %v", out, err)
 	}
