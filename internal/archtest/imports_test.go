@@ -20,7 +20,8 @@ const anything = "*"
 // point down. Tests may import more, see TestPackagesImportDownwards.
 var layers = map[string][]string{
 	".":                       {anything},
-	"internal/cli":            {"internal/config", "internal/ledger", "internal/quantity", "sensors", "supervisor", "transient"},
+	"internal/cli":            {"internal/config", "internal/control", "internal/ledger", "internal/quantity", "sensors", "supervisor", "transient"},
+	"internal/control":        {"internal/config", "internal/ledger", "internal/quantity", "sensors", "supervisor", "transient"},
 	"supervisor":              {"internal/config", "internal/ledger", "internal/quantity", "sensors", "transient"},
 	"internal/config":         {"internal/quantity"},
 	"transient":               {"internal/quantity"},

@@ -1,0 +1,282 @@
+package control
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ErrUnreachable says that no brainjar listens on the socket.
+var ErrUnreachable = errors.New("brainjar does not answer")
+
+// dialLimit is how long a connection to the socket may take; answerLimit how long
+// an answer that is no stream.
+const (
+	dialLimit   = 5 * time.Second
+	answerLimit = 60 * time.Second
+)
+
+// maxLine is the length in bytes of the longest event of a stream.
+const maxLine = 4 << 20
+
+// Client asks a brainjar. It is safe for use by several goroutines.
+type Client struct {
+	socket string
+	http   *http.Client
+}
+
+// NewClient returns a client of the brainjar that listens on a Unix socket.
+func NewClient(socket string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		d := net.Dialer{Timeout: dialLimit}
+		return d.DialContext(ctx, "unix", socket)
+	}
+	return &Client{socket, &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConns: 2}}}
+}
+
+// Status returns how brainjar and its experiments stand: all, or those of the ids.
+func (c *Client) Status(ctx context.Context, ids ...string) (s Status, err error) {
+	return s, c.call(ctx, http.MethodGet, "/status", query("id", ids...), nil, &s)
+}
+
+// Experiment returns how one experiment stands.
+func (c *Client) Experiment(ctx context.Context, id string) (e Experiment, err error) {
+	return e, c.call(ctx, http.MethodGet, path(id, ""), nil, nil, &e)
+}
+
+// Why explains why an experiment stands where it does.
+func (c *Client) Why(ctx context.Context, id string) (w Why, err error) {
+	return w, c.call(ctx, http.MethodGet, path(id, "why"), nil, nil, &w)
+}
+
+// Start wants an experiment. It returns once that is on disk, with how the
+// experiment stands then.
+func (c *Client) Start(ctx context.Context, id string, r StartRequest) (Experiment, error) {
+	return c.order(ctx, id, "start", r)
+}
+
+// Order gives an order that needs no more words: stop, restart, release, freeze,
+// thaw, enable, disable, auto (which takes enable and disable back), forget (a
+// submitted experiment that has ended).
+func (c *Client) Order(ctx context.Context, id, order string) (Experiment, error) {
+	return c.order(ctx, id, order, nil)
+}
+
+// Hold keeps an experiment from being started.
+func (c *Client) Hold(ctx context.Context, id string, r HoldRequest) (Experiment, error) {
+	return c.order(ctx, id, "hold", r)
+}
+
+// Kill sends a signal to processes of an experiment.
+func (c *Client) Kill(ctx context.Context, id string, r KillRequest) (Experiment, error) {
+	return c.order(ctx, id, "kill", r)
+}
+
+// Adopt makes a scope around a process that runs.
+func (c *Client) Adopt(ctx context.Context, id string, r AdoptRequest) (Experiment, error) {
+	return c.order(ctx, id, "adopt", r)
+}
+
+// Submit adds an experiment that no file names, and starts it.
+func (c *Client) Submit(ctx context.Context, id string, r SubmitRequest) (e Experiment, err error) {
+	return e, c.call(ctx, http.MethodPut, path(id, ""), nil, r, &e)
+}
+
+// Set changes limits of an experiment.
+func (c *Client) Set(ctx context.Context, id string, r SetRequest) (e Experiment, err error) {
+	return e, c.call(ctx, http.MethodPatch, path(id, ""), nil, r, &e)
+}
+
+// ReleaseAll releases all that is held, and resets the circuit breaker.
+func (c *Client) ReleaseAll(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/release", nil, nil, nil)
+}
+
+// Plan returns what a reload would do.
+func (c *Client) Plan(ctx context.Context) (p Plan, err error) {
+	return p, c.call(ctx, http.MethodGet, "/plan", nil, nil, &p)
+}
+
+// Reload reads the configuration again and returns what was done.
+func (c *Client) Reload(ctx context.Context, r ReloadRequest) (p Plan, err error) {
+	return p, c.call(ctx, http.MethodPost, "/reload", nil, r, &p)
+}
+
+// Events follows what happens, from after the event with that id (0: from now on;
+// the ledger knows older ones). The iteration ends with ctx, or with an error.
+func (c *Client) Events(ctx context.Context, after int64, ids ...string) iter.Seq2[Event, error] {
+	q := query("id", ids...)
+	if after > 0 {
+		q.Set("after", strconv.FormatInt(after, 10))
+	}
+	return stream[Event](ctx, c, "/events", q)
+}
+
+// LogQuery says which lines of output are asked for. Zero fields do not matter.
+type LogQuery struct {
+	Experiments []string // none: all
+	Run         int
+	Since       time.Time
+	Lines       int // the newest
+	Follow      bool
+}
+
+// Logs goes through output of experiments.
+func (c *Client) Logs(ctx context.Context, q LogQuery) iter.Seq2[Line, error] {
+	v := query("id", q.Experiments...)
+	if q.Run > 0 {
+		v.Set("run", strconv.Itoa(q.Run))
+	}
+	if !q.Since.IsZero() {
+		v.Set("since", q.Since.Format(time.RFC3339Nano))
+	}
+	if q.Lines > 0 {
+		v.Set("lines", strconv.Itoa(q.Lines))
+	}
+	if q.Follow {
+		v.Set("follow", "true")
+	}
+	return stream[Line](ctx, c, "/logs", v)
+}
+
+func (c *Client) order(ctx context.Context, id, order string, body any) (e Experiment, err error) {
+	return e, c.call(ctx, http.MethodPost, path(id, order), nil, body, &e)
+}
+
+func path(id, order string) string {
+	p := "/experiments/" + url.PathEscape(id)
+	if order != "" {
+		p += "/" + order
+	}
+	return p
+}
+
+func query(key string, values ...string) url.Values {
+	q := url.Values{}
+	for _, v := range values {
+		q.Add(key, v)
+	}
+	return q
+}
+
+// call makes a request and reads its answer into answer, if that is not nil.
+func (c *Client) call(ctx context.Context, method, path string, q url.Values, body, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	resp, err := c.send(ctx, method, path, q, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if answer == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+	} else {
+		err = json.NewDecoder(resp.Body).Decode(answer)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read the answer of brainjar: %w", err)
+	}
+	return nil
+}
+
+// send makes a request. An answer that is no success becomes an *Error.
+func (c *Client) send(ctx context.Context, method, path string, q url.Values, body any) (*http.Response, error) {
+	var content io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, fmt.Errorf("cannot write the request: %w", err)
+		}
+		content = bytes.NewReader(b)
+	}
+	address := "http://brainjar/" + Version + path
+	if len(q) > 0 {
+		address += "?" + q.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, address, content)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the request: %w", err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		var of *url.Error // which repeats the address, that says nothing
+		if errors.As(err, &of) {
+			err = of.Err
+		}
+		return nil, fmt.Errorf("%w on %s: %w", ErrUnreachable, c.socket, err)
+	}
+	if resp.StatusCode < 300 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	refusal := &Error{Status: resp.StatusCode}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxLine))
+	if err != nil || json.Unmarshal(b, refusal) != nil || refusal.Message == "" {
+		refusal.Message = "brainjar answered " + resp.Status
+		refusal.Code = CodeInternal
+	}
+	return nil, refusal
+}
+
+// stream goes through server-sent events, each with a T as its data.
+func stream[T any](ctx context.Context, c *Client, path string, q url.Values) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var zero T
+		resp, err := c.send(ctx, http.MethodGet, path, q, nil)
+		if err != nil {
+			yield(zero, err)
+			return
+		}
+		defer resp.Body.Close()
+		lines := bufio.NewScanner(resp.Body)
+		lines.Buffer(make([]byte, 0, 4096), maxLine)
+		event := ""
+		for lines.Scan() {
+			field, value, _ := strings.Cut(lines.Text(), ": ")
+			switch field {
+			case "event":
+				event = value
+			case "data":
+				v, err := decode[T](event, value)
+				if !yield(v, err) || err != nil {
+					return
+				}
+			case "":
+				event = ""
+			}
+		}
+		if err := lines.Err(); err != nil && ctx.Err() == nil {
+			yield(zero, fmt.Errorf("cannot read on: %w", err))
+		}
+	}
+}
+
+// decode reads the data of an event; those named error are how a stream says why
+// it ends.
+func decode[T any](event, data string) (v T, err error) {
+	if event == "error" {
+		refusal := &Error{}
+		if json.Unmarshal([]byte(data), refusal) != nil || refusal.Message == "" {
+			refusal.Message, refusal.Code = "brainjar ended the stream", CodeInternal
+		}
+		return v, refusal
+	}
+	if err := json.Unmarshal([]byte(data), &v); err != nil {
+		return v, fmt.Errorf("cannot read what brainjar sent: %w", err)
+	}
+	return v, nil
+}
