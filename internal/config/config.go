@@ -37,7 +37,8 @@ type Config struct {
 	// does not have: to be warned of by a check, and refused by a run.
 	NotYet []Problem
 
-	written marks
+	written  marks
+	defaults table // as written
 }
 
 // Experiment returns the experiment of that id. The bare id of a matrix is not

@@ -19,6 +19,7 @@ type key[T any] struct {
 
 	// set checks the value and stores it. What is wrong goes to the report.
 	set func(*T, entry, *report)
+	get func(*T) any
 }
 
 // field makes a key whose value is checked by itself and stored in one place.
@@ -29,6 +30,7 @@ func field[T, V any](name string, k kind[V], initial, doc string, at func(*T) *V
 	}
 	return key[T]{
 		name: name, kind: k.name, initial: initial, doc: doc, limits: strings.Join(words, ", "),
+		get: func(t *T) any { return *at(t) },
 		set: func(t *T, e entry, r *report) {
 			value, err := k.parse(e.value)
 			if errors.Is(err, errType) {

@@ -106,6 +106,7 @@ func (l *loader) readSetting(e entry) {
 // wrong in it.
 func (l *loader) readDefaults(e entry) {
 	l.defaults, _ = l.tableOf(e)
+	l.config.defaults = l.defaults
 	scratch := defaultExperiment()
 	m := marks{head: e.at, keys: make(map[string]mark)}
 	experimentKeys.apply(&scratch, l.defaults, "", m, &l.errors)

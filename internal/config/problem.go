@@ -9,7 +9,7 @@ import (
 
 // Problem is one thing that is wrong in a file.
 type Problem struct {
-	File    string
+	File    string // "" if it came in no file
 	Line    int    // from 1
 	Key     string // "experiments.a.memory_max"; "" if the file as a whole is wrong
 	Message string
@@ -21,7 +21,9 @@ type Problem struct {
 //	config.toml:12: experiments.a.memory_mx: unknown key; did you mean memory_max?
 func (p Problem) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s:%d: ", p.File, p.Line)
+	if p.File != "" {
+		fmt.Fprintf(&b, "%s:%d: ", p.File, p.Line)
+	}
 	if p.Key != "" {
 		b.WriteString(p.Key + ": ")
 	}
