@@ -80,7 +80,7 @@ func benchSupervisor(b *testing.B, program string, recorder []string) float64 {
 	var first, last time.Time
 	ended := 0
 	s := supervisor.New(supervisor.Supervisor{
-		Config: cfg, Units: m, House: m, Events: m.Events(), MemTotal: 64 << 30,
+		Config: cfg, Units: m, House: m, Groups: m, Events: m.Events(), MemTotal: 64 << 30,
 	})
 	s.Observe = func(c supervisor.Change) {
 		if c.To == supervisor.Starting && first.IsZero() {
@@ -144,7 +144,7 @@ func BenchmarkDecision(b *testing.B) {
 	m := transient.New(transient.Options{RecordDir: filepath.Join(dir, "ended"), Recorder: benchRecorder(b)})
 	changes := make(chan supervisor.Change, 16*experiments)
 	s := supervisor.New(supervisor.Supervisor{
-		Config: cfg, Units: m, House: m, Events: m.Events(), MemTotal: 64 << 30,
+		Config: cfg, Units: m, House: m, Groups: m, Events: m.Events(), MemTotal: 64 << 30,
 		Observe: func(c supervisor.Change) { changes <- c },
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
@@ -167,12 +167,12 @@ func BenchmarkDecision(b *testing.B) {
 	for range experiments {
 		await(supervisor.Running)
 	}
-	all, err := s.Snapshot(ctx)
+	all, err := s.Report(ctx)
 	if err != nil {
 		b.Fatal(err)
 	}
 	var delays []float64
-	for _, e := range all {
+	for _, e := range all.Experiments {
 		begin := time.Now()
 		if err := syscall.Kill(e.Unit.MainPID, syscall.SIGKILL); err != nil {
 			b.Fatal(err)

@@ -118,7 +118,7 @@ func (s *Supervisor) started(ev transient.Started) {
 	}
 	expected := (e.phase == Starting || e.phase == Stopping) && ev.Unit.Run == e.run
 	run := s.number(e, ev.Unit)
-	e.unit, e.uses, e.warnAt = ev.Unit, 0, warnTime(e.cfg, ev.Unit.Since)
+	e.unit, e.uses, e.warnAt = ev.Unit, measured{}, warnTime(e.cfg, ev.Unit.Since)
 	for _, w := range ev.Warnings {
 		s.warnOnce(w)
 	}

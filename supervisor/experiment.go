@@ -14,7 +14,8 @@ import (
 
 // experiment is what the loop knows of one experiment.
 type experiment struct {
-	cfg    *config.Experiment
+	cfg    *config.Experiment // base with its overrides
+	base   *config.Experiment // as a file, [template] or an order says
 	phase  Phase
 	since  time.Time // of the phase
 	reason string
@@ -25,7 +26,7 @@ type experiment struct {
 	requeues int
 	unit     transient.Unit // of the latest run; without invocation until it is known
 	holds    quantity.Bytes // memory_max that is in force, if that is more than configured
-	uses     quantity.Bytes // memory, as last measured
+	uses     measured
 	last     transient.Result
 
 	queuedAt    time.Time
@@ -40,11 +41,19 @@ type experiment struct {
 	cause      Cause          // why brainjar ends, or ended, the latest run
 	hold       string         // why a person holds it; "": nobody does
 	again      bool           // it is to be queued again once it has ended
+	submission *Submission    // nil: a file names it
+	overrides  Overrides      // of what base says
+	outdated   []string       // keys that changed since the run began, and need another one
+	removed    bool           // it goes as soon as it has no unit
 	enabled    *bool          // overrides autostart; nil: nothing does
 	definition string         // digest of what the configuration says of it
 	counted    int            // highest number of a run that an invocation has
 	owners     map[int]string // of the numbers above, until all is known that happened
 	past       *ledger.Wanted // what the ledger says, until all is known that happened since
+}
+
+func newExperiment(c *config.Experiment) *experiment {
+	return &experiment{cfg: c, base: c, phase: Idle, since: time.Now(), definition: definitionOf(c).String()}
 }
 
 // memoryMax is the limit of memory that is in force, or would be.

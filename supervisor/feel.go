@@ -1,20 +1,19 @@
 package supervisor
 
 import (
-	"context"
 	"fmt"
+	"time"
 
-	"brainjar/internal/quantity"
 	"brainjar/sensors"
-	"brainjar/transient"
 )
 
 // feel takes one reading of the sensors.
 func (s *Supervisor) feel(r sensors.Reading) {
 	s.memory, s.felt = r.Memory, true
-	s.measureClaims()
+	s.measure(time.Now())
+	s.hottest = s.temperature(r)
 	if s.Config.Thermal.Enabled {
-		s.act(s.governor.Step(s.temperature(r), r.At))
+		s.act(s.governor.Step(s.hottest, r.At))
 	}
 }
 
@@ -50,45 +49,6 @@ func (s *Supervisor) act(a Action) {
 	default:
 		s.Log.Info("starts resume")
 	}
-}
-
-// measureClaims finds out how much of its memory each unit that runs has already
-// taken, while something waits for memory; else nobody asks.
-func (s *Supervisor) measureClaims() {
-	var units []transient.Unit
-	queued := false
-	for _, e := range s.experiments {
-		queued = queued || e.phase == Queued
-		if e.phase.Active() && e.unit.Invocation != "" {
-			units = append(units, e.unit)
-		}
-	}
-	for _, o := range s.orphans {
-		units = append(units, o.unit)
-	}
-	if !queued || len(units) == 0 {
-		return
-	}
-	uses := make(map[string]quantity.Bytes, len(units)) // by invocation
-	s.do(func(context.Context) error {
-		for _, unit := range units {
-			if u, err := s.House.Usage(unit.Name); err == nil {
-				uses[unit.Invocation] = u.Memory - min(u.Cache, u.Memory) // a unit that has just gone uses nothing
-			}
-		}
-		return nil
-	}, func(error) {
-		for _, e := range s.experiments {
-			if used, known := uses[e.unit.Invocation]; known {
-				e.uses = used
-			}
-		}
-		for _, o := range s.orphans {
-			if used, known := uses[o.unit.Invocation]; known {
-				o.uses = used
-			}
-		}
-	})
 }
 
 // tell keeps the service manager informed in one line of what is going on.

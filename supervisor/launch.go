@@ -18,6 +18,7 @@ type launch struct {
 	attempt     int
 	last        transient.Result
 	userManager bool
+	pid         int // of the process to adopt; 0: the command is started
 }
 
 // spec turns the run into what transient needs to know. It looks at the

@@ -25,6 +25,8 @@ type Ledger interface {
 	Put(w ledger.Write, done func(error))
 	// Counted reports whether the end of an invocation was written.
 	Counted(ctx context.Context, invocation string) (bool, error)
+	// LastRun returns the highest number of a run that an experiment has had.
+	LastRun(ctx context.Context, experiment string) (int, error)
 }
 
 // write puts a change into the ledger and goes on with then, in the loop, when
@@ -77,6 +79,12 @@ func (s *Supervisor) wanted(e *experiment) *ledger.Wanted {
 		Invocation: e.unit.Invocation, Unit: e.unit.Name, Cause: string(e.cause), LastResult: string(e.last),
 		ScarceSince: e.scarceSince, Hold: e.hold, Enabled: e.enabled, Boot: s.Boot,
 		Definition: e.definition,
+	}
+	if e.submission != nil {
+		w.Submitted = toJSON(e.submission)
+	}
+	if !e.overrides.none() {
+		w.Overrides = toJSON(e.overrides)
 	}
 	if e.phase == Queued || e.phase == Starting {
 		w.QueuedAt = e.queuedAt

@@ -74,6 +74,9 @@ func (b *book) apply(w ledger.Write) {
 	if w.Wanted != nil {
 		b.wanted[w.Wanted.Experiment] = *w.Wanted
 	}
+	if w.Remove != "" {
+		delete(b.wanted, w.Remove)
+	}
 	if w.Run != nil {
 		key := fmt.Sprintf("%s/%d", w.Run.Experiment, w.Run.Run)
 		r := *w.Run
@@ -93,6 +96,17 @@ func (b *book) Counted(_ context.Context, invocation string) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+func (b *book) LastRun(_ context.Context, experiment string) (last int, _ error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.runs {
+		if r.Experiment == experiment {
+			last = max(last, r.Run)
+		}
+	}
+	return last, nil
 }
 
 func (b *book) past() ledger.Past {

@@ -225,7 +225,7 @@ func TestNotify(t *testing.T) {
 	onFake(t, func(st stage, fake *transienttest.Fake) {
 		var told []string
 		s := supervisor.New(supervisor.Supervisor{
-			Config: st.parse(head + experiment("a", "", "sleep=1h")), Units: fake, House: fake, Events: fake.Events(),
+			Config: st.parse(head + experiment("a", "", "sleep=1h")), Units: fake, House: fake, Groups: fake, Events: fake.Events(),
 			MemTotal: quantity.GiB, Notify: func(line string) { told = append(told, line) }, Watchdog: 10 * time.Second,
 		})
 		ctx, cancel := context.WithCancel(st.Context())
@@ -257,7 +257,7 @@ func TestNothingGrows(t *testing.T) {
 		}
 		cfg := st.parse(text)
 		s := supervisor.New(supervisor.Supervisor{
-			Config: cfg, Units: fake, House: fake, Events: fake.Events(), MemTotal: quantity.GiB, Ledger: shredder{},
+			Config: cfg, Units: fake, House: fake, Groups: fake, Events: fake.Events(), MemTotal: quantity.GiB, Ledger: shredder{},
 		})
 		ctx, cancel := context.WithCancel(st.Context())
 		defer cancel()
@@ -302,6 +302,8 @@ func (shredder) Put(_ ledger.Write, done func(error)) {
 
 func (shredder) Counted(context.Context, string) (bool, error) { return false, nil }
 
+func (shredder) LastRun(context.Context, string) (int, error) { return 0, nil }
+
 // budgetless is a house whose slice takes no limits at first.
 type budgetless struct {
 	supervisor.House
@@ -319,7 +321,7 @@ func (b *budgetless) SetSlice(ctx context.Context, l transient.Limits) (transien
 func TestBudgetIsTriedAgain(t *testing.T) {
 	onFake(t, func(st stage, fake *transienttest.Fake) {
 		s := supervisor.New(supervisor.Supervisor{
-			Config: st.parse(head + experiment("a", "", "sleep=1h")), Units: fake, House: &budgetless{fake, 3}, Events: fake.Events(),
+			Config: st.parse(head + experiment("a", "", "sleep=1h")), Units: fake, House: &budgetless{fake, 3}, Groups: fake, Events: fake.Events(),
 			MemTotal: quantity.GiB,
 		})
 		ctx, cancel := context.WithCancel(st.Context())
@@ -328,12 +330,12 @@ func TestBudgetIsTriedAgain(t *testing.T) {
 		over := make(chan error)
 		go func() { over <- s.Run(ctx) }()
 		time.Sleep(25 * time.Second)
-		all, err := s.Snapshot(ctx)
-		if err != nil || all[0].Phase != supervisor.Queued || !strings.Contains(all[0].Reason, "no memory controller") {
+		all, err := s.Report(ctx)
+		if err != nil || all.Experiments[0].Phase != supervisor.Queued || !strings.Contains(all.Experiments[0].Reason, "no memory controller") {
 			st.Errorf("after 25s: %+v, %v", all, err)
 		}
 		time.Sleep(10 * time.Second)
-		if all, err = s.Snapshot(ctx); err != nil || all[0].Phase != supervisor.Running {
+		if all, err = s.Report(ctx); err != nil || all.Experiments[0].Phase != supervisor.Running {
 			st.Errorf("after 35s: %+v, %v", all, err)
 		}
 		s.Drain()

@@ -24,28 +24,47 @@ var (
 	ErrNotWritten = errors.New("not on disk")
 )
 
-// obey carries out an order in the loop, and returns when that is on disk.
-// Whoever asked does not wait for longer than ctx; the order holds all the same.
-func (s *Supervisor) obey(ctx context.Context, id string, do func(e *experiment, acknowledge func(error))) error {
-	answer := make(chan error, 1)
-	s.order(func() {
+// answer is what the giver of an order waits for.
+type answer chan error
+
+// refuse says why the order is not obeyed.
+func (a answer) refuse(err error) { a <- err }
+
+// written says that the order is on disk, or what keeps it from there.
+func (a answer) written(err error) {
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrNotWritten, err)
+	}
+	a <- err
+}
+
+// obey carries out an order in the loop, and returns when that is on disk: when do
+// refuses, or has called written. Whoever asked does not wait for longer than ctx;
+// the order holds all the same.
+func (s *Supervisor) obey(ctx context.Context, id string, do func(e *experiment, written func(error)) error) error {
+	return s.carryOut(ctx, func(written func(error)) error {
 		e := s.byID[id]
-		switch {
-		case e == nil:
-			answer <- fmt.Errorf("%w: %s", ErrUnknown, id)
-		case !s.ready:
-			answer <- fmt.Errorf("%w yet: systemd has not told what runs", ErrNotReady)
-		default:
-			do(e, func(err error) {
-				if err != nil && !errors.Is(err, ErrNotRunning) && !errors.Is(err, ErrLeaving) {
-					err = fmt.Errorf("%w: %w", ErrNotWritten, err)
-				}
-				answer <- err
-			})
+		if e == nil {
+			return fmt.Errorf("%w: %s", ErrUnknown, id)
+		}
+		return do(e, written)
+	})
+}
+
+// carryOut is obey for an order that is not about an experiment which is there.
+func (s *Supervisor) carryOut(ctx context.Context, do func(written func(error)) error) error {
+	a := make(answer, 1)
+	s.order(func() {
+		err := fmt.Errorf("%w yet: systemd has not told what runs", ErrNotReady)
+		if s.ready {
+			err = do(a.written)
+		}
+		if err != nil {
+			a.refuse(err)
 		}
 	})
 	select {
-	case err := <-answer:
+	case err := <-a:
 		return err
 	case <-s.done:
 		return ErrEnded
@@ -66,19 +85,20 @@ func (s *Supervisor) Start(ctx context.Context, id string) error {
 	return s.obey(ctx, id, s.orderStart)
 }
 
-func (s *Supervisor) orderStart(e *experiment, acknowledge func(error)) {
+func (s *Supervisor) orderStart(e *experiment, written func(error)) error {
 	switch {
 	case s.leaving.how != stay:
-		acknowledge(ErrLeaving)
+		return ErrLeaving
 	case e.phase == Stopping:
 		e.again = true
-		s.keep(e, acknowledge)
+		s.keep(e, written)
 	case e.phase.Active() || e.phase == Queued:
-		s.keep(e, acknowledge)
+		s.keep(e, written)
 	default:
 		e.hold, e.attempt, e.requeues = "", 0, 0
-		s.change(e, Change{To: Queued}, acknowledge)
+		s.change(e, Change{To: Queued}, written)
 	}
+	return nil
 }
 
 // Stop ends an experiment, gracefully if it runs, and wants it no more. It
@@ -87,49 +107,51 @@ func (s *Supervisor) Stop(ctx context.Context, id string) error {
 	return s.obey(ctx, id, s.orderStop)
 }
 
-func (s *Supervisor) orderStop(e *experiment, acknowledge func(error)) {
+func (s *Supervisor) orderStop(e *experiment, written func(error)) error {
 	e.again = false
 	switch {
 	case e.phase == Stopping:
 		e.stop.cause, e.cause = CauseAsked, CauseAsked
-		s.keep(e, acknowledge)
+		s.keep(e, written)
 	case e.phase.Active():
 		s.end(e, CauseAsked, "stop was asked for")
-		s.keep(e, acknowledge)
+		s.keep(e, written)
 	case e.phase == Queued || e.phase == Backoff || e.phase == Held:
 		e.hold = ""
-		s.change(e, Change{To: Stopped, Reason: "stop was asked for"}, acknowledge)
+		s.change(e, Change{To: Stopped, Reason: "stop was asked for"}, written)
 	default:
-		s.keep(e, acknowledge)
+		s.keep(e, written)
 	}
+	return nil
 }
 
 // Restart ends an experiment that runs and then queues it again, with its count
 // of restarts begun anew; one that does not run is started.
 func (s *Supervisor) Restart(ctx context.Context, id string) error {
-	return s.obey(ctx, id, func(e *experiment, acknowledge func(error)) {
+	return s.obey(ctx, id, func(e *experiment, written func(error)) error {
 		if !e.phase.Active() || s.leaving.how != stay {
-			s.orderStart(e, acknowledge)
-			return
+			return s.orderStart(e, written)
 		}
 		if e.phase != Stopping {
 			s.end(e, CauseAsked, "restart was asked for")
 		}
 		e.again = true
-		s.keep(e, acknowledge)
+		s.keep(e, written)
+		return nil
 	})
 }
 
 // Hold keeps an experiment from being started until it is released; what runs,
 // runs to its end. why says who wants that, or what for.
 func (s *Supervisor) Hold(ctx context.Context, id, why string) error {
-	return s.obey(ctx, id, func(e *experiment, acknowledge func(error)) {
+	return s.obey(ctx, id, func(e *experiment, written func(error)) error {
 		e.hold = orElse(why, "held") + howToRelease(e)
 		if e.phase.Active() || e.phase == Held {
-			s.keep(e, acknowledge)
-			return
+			s.keep(e, written)
+			return nil
 		}
-		s.change(e, Change{To: Held, Reason: e.hold}, acknowledge)
+		s.change(e, Change{To: Held, Reason: e.hold}, written)
+		return nil
 	})
 }
 
@@ -138,50 +160,42 @@ func howToRelease(e *experiment) string { return " (`brainjar release " + e.cfg.
 
 // Release undoes a hold, whoever put it: the experiment is queued.
 func (s *Supervisor) Release(ctx context.Context, id string) error {
-	return s.obey(ctx, id, func(e *experiment, acknowledge func(error)) {
+	return s.obey(ctx, id, func(e *experiment, written func(error)) error {
 		e.hold = ""
 		if e.phase != Held {
-			s.keep(e, acknowledge)
-			return
+			s.keep(e, written)
+			return nil
 		}
 		e.requeues = 0
-		s.change(e, Change{To: Queued, Reason: "released"}, acknowledge)
+		s.change(e, Change{To: Queued, Reason: "released"}, written)
+		return nil
 	})
 }
 
 // ReleaseAll releases all that is held, and resets the circuit breaker.
 func (s *Supervisor) ReleaseAll(ctx context.Context) error {
-	ids := make(chan []string, 1)
-	s.order(func() {
-		var held []string
+	held, err := ask(ctx, s, func() (held []string, _ error) {
 		s.resetBreaker()
 		for _, e := range s.experiments {
 			if e.phase == Held || e.hold != "" {
 				held = append(held, e.cfg.ID)
 			}
 		}
-		ids <- held
+		return held, nil
 	})
-	select {
-	case held := <-ids:
-		var failed error
-		for _, id := range held {
-			failed = errors.Join(failed, s.Release(ctx, id))
-		}
-		return failed
-	case <-s.done:
-		return ErrEnded
-	case <-ctx.Done():
-		return ctx.Err()
+	for _, id := range held {
+		err = errors.Join(err, s.Release(ctx, id))
 	}
+	return err
 }
 
 // Enable overrides autostart of an experiment for good: whether it is wanted
 // when brainjar starts. nil takes the override back.
 func (s *Supervisor) Enable(ctx context.Context, id string, enabled *bool) error {
-	return s.obey(ctx, id, func(e *experiment, acknowledge func(error)) {
+	return s.obey(ctx, id, func(e *experiment, written func(error)) error {
 		e.enabled = enabled
-		s.keep(e, acknowledge)
+		s.keep(e, written)
+		return nil
 	})
 }
 
@@ -204,14 +218,15 @@ func (s *Supervisor) Kill(ctx context.Context, id string, whom transient.Whom, s
 // actOn does something to the unit of an experiment that is in a phase, or in any
 // with a unit ("").
 func (s *Supervisor) actOn(ctx context.Context, id string, phase Phase, do func(context.Context, transient.Unit) error) error {
-	var unit transient.Unit
-	err := s.obey(ctx, id, func(e *experiment, acknowledge func(error)) {
-		if phase == "" && (!e.phase.Active() || e.unit.Invocation == "") || phase != "" && e.phase != phase {
-			acknowledge(fmt.Errorf("%w: %s is %s", ErrNotRunning, id, e.phase))
-			return
+	unit, err := ask(ctx, s, func() (transient.Unit, error) {
+		e := s.byID[id]
+		switch {
+		case e == nil:
+			return transient.Unit{}, fmt.Errorf("%w: %s", ErrUnknown, id)
+		case phase == "" && (!e.phase.Active() || e.unit.Invocation == "") || phase != "" && e.phase != phase:
+			return transient.Unit{}, fmt.Errorf("%w: %s is %s", ErrNotRunning, id, e.phase)
 		}
-		unit = e.unit
-		acknowledge(nil)
+		return e.unit, nil
 	})
 	if err != nil {
 		return err

@@ -16,8 +16,9 @@ import (
 // configured with is not known any more; but systemd still knows its
 // stop_timeout.
 type orphan struct {
-	unit        transient.Unit
-	holds, uses quantity.Bytes // memory: its limit, and as last measured
+	unit  transient.Unit
+	holds quantity.Bytes // memory: its limit
+	uses  measured
 
 	ending bool      // it was told to end, or will be
 	killed bool      // by SIGKILL: it had its time

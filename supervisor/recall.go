@@ -18,6 +18,7 @@ import (
 // remember takes over the rows of the ledger, before anything is known of what
 // became of them.
 func (s *Supervisor) remember(past ledger.Past) {
+	s.resubmit(past)
 	for _, e := range s.experiments {
 		e.run = past.LastRun[e.cfg.ID]
 		e.counted = e.run
@@ -29,6 +30,7 @@ func (s *Supervisor) remember(past ledger.Past) {
 			continue
 		}
 		e.past = w
+		s.recallOverrides(e, w.Overrides)
 		e.run, e.attempt, e.requeues = max(e.run, w.Run), w.Attempt, w.Requeues
 		e.last, e.hold, e.enabled = transient.Result(w.LastResult), w.Hold, w.Enabled
 		e.unit = transient.Unit{

@@ -25,6 +25,7 @@ import (
 type systemd interface {
 	supervisor.Units
 	supervisor.House
+	supervisor.Groups
 	supervisor.Freezer
 	supervisor.Prober
 	Events() <-chan transient.Event
@@ -80,7 +81,7 @@ func (st stage) begin(text string) *house {
 	h := &house{stage: st, systemd: st.open(), readings: make(chan sensors.Reading, 1), over: make(chan struct{})}
 	h.readings <- st.first
 	settings := supervisor.Supervisor{
-		Config: st.parse(text), Units: h.systemd, House: h.systemd, Freezer: h.systemd, Prober: h.systemd, Events: h.systemd.Events(),
+		Config: st.parse(text), Units: h.systemd, House: h.systemd, Groups: h.systemd, Freezer: h.systemd, Prober: h.systemd, Events: h.systemd.Events(),
 		Readings: h.readings, MemTotal: 64 * quantity.GiB,
 		Log: slog.New(slog.NewTextHandler(h, nil)),
 		Observe: func(c supervisor.Change) {
@@ -179,12 +180,12 @@ func (h *house) status(id string) supervisor.Status {
 	h.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	all, err := h.Snapshot(ctx)
+	all, err := h.Report(ctx)
 	if err != nil {
 		h.Fatalf("cannot see: %v", err)
 	}
-	for _, s := range all {
-		if s.Experiment == id {
+	for _, s := range all.Experiments {
+		if s.Config.ID == id {
 			return s
 		}
 	}

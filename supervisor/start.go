@@ -72,7 +72,7 @@ func (s *Supervisor) headroom() Headroom {
 	for _, o := range s.orphans {
 		h.SlotsUsed++
 		h.BudgetUsed += o.holds
-		claims = append(claims, Claim{May: o.holds, Uses: o.uses})
+		claims = append(claims, Claim{May: o.holds, Uses: o.uses.claim()})
 	}
 	for _, e := range s.experiments {
 		if !e.phase.Active() {
@@ -80,7 +80,7 @@ func (s *Supervisor) headroom() Headroom {
 		}
 		h.SlotsUsed++
 		h.BudgetUsed += e.demand()
-		claims = append(claims, Claim{May: e.demand(), Uses: e.uses})
+		claims = append(claims, Claim{May: e.demand(), Uses: e.uses.claim()})
 	}
 	if s.memory.State == sensors.OK {
 		h.AvailableKnown = true
@@ -110,7 +110,7 @@ func (s *Supervisor) start(e *experiment) {
 	e.run++
 	kind := transient.Kind(e.cfg.Kind)
 	e.unit = transient.Unit{Name: transient.UnitName(e.cfg.ID, kind), Experiment: e.cfg.ID, Run: e.run, Attempt: e.attempt, Kind: kind}
-	e.uses, e.holds, e.answered = 0, 0, false
+	e.uses, e.holds, e.answered, e.outdated = measured{}, 0, false, nil
 	e.cause, e.place = NoCause, place{}
 	s.launching++
 	run := e.run
@@ -127,6 +127,9 @@ func (s *Supervisor) launch(e *experiment, run int) {
 		return
 	}
 	order := launch{cfg: e.cfg, run: run, attempt: e.attempt, last: e.last, userManager: s.UserManager}
+	if e.submission != nil {
+		order.pid = e.submission.PID
+	}
 	s.do(func(ctx context.Context) error {
 		spec, err := order.spec()
 		if err != nil {

@@ -53,8 +53,14 @@ type House interface {
 	// OwnJob returns the type of the job on brainjar's own unit: "stop",
 	// "restart", or "" if there is none.
 	OwnJob(ctx context.Context) (string, error)
+}
+
+// Groups is what the supervisor asks of the control groups of units.
+type Groups interface {
 	// Usage returns what a unit uses now.
 	Usage(unit string) (transient.Usage, error)
+	// SetLimits changes the limits of a unit that runs, and reads them back.
+	SetLimits(ctx context.Context, unit string, limits transient.Limits) (transient.Limits, error)
 }
 
 // Freezer takes the CPU from units and gives it back.
@@ -69,6 +75,7 @@ type Supervisor struct {
 	Config   *config.Config
 	Units    Units
 	House    House
+	Groups   Groups
 	Freezer  Freezer
 	Prober   Prober // nil: nobody can be asked, and no probe is made
 	Events   <-chan transient.Event
@@ -116,6 +123,10 @@ type state struct {
 	synced bool // all units that exist are known
 	ready  bool // READY=1 was sent
 
+	// dropped are the numbers of the latest runs of experiments that were let go,
+	// until the ledger has them.
+	dropped map[string]int
+
 	// away are the ends of runs while brainjar was away, until all is known
 	// that happened meanwhile; open are the runs of the ledger without an end.
 	away    []transient.Ended
@@ -129,9 +140,12 @@ type state struct {
 	breaker  Breaker
 	governor Governor
 	heat     Action
+	hottest  Temperature    // of the latest reading
 	memory   sensors.Memory // of the latest reading
 	felt     bool           // there was a reading
 	feelBy   time.Time      // when to go on without one
+
+	measuredAt time.Time // when what units use was last read
 
 	probes    int             // health checks that have no answer yet
 	launching int             // starts that systemd has not answered
@@ -166,14 +180,13 @@ func New(s Supervisor) *Supervisor {
 		s.Random = rand.Float64
 	}
 	s.byID, s.warned = map[string]*experiment{}, map[string]bool{}
-	s.orphans = map[string]*orphan{}
+	s.orphans, s.dropped = map[string]*orphan{}, map[string]int{}
 	s.budget = s.Config.Budget(s.MemTotal)
 	t := s.Config.Thermal
 	s.breaker = Breaker{Failures: s.Config.Supervisor.Breaker.Failures, Within: s.Config.Supervisor.Breaker.Within}
 	s.governor = Governor{Throttle: t.Throttle, Resume: t.Resume, Critical: t.Critical}
-	now := time.Now()
 	for _, c := range s.Config.Experiments {
-		e := &experiment{cfg: c, phase: Idle, since: now, definition: definitionOf(c).String()}
+		e := newExperiment(c)
 		s.experiments = append(s.experiments, e)
 		s.byID[c.ID] = e
 	}
@@ -308,6 +321,7 @@ func (s *Supervisor) settle(now time.Time) time.Duration {
 	for _, e := range s.experiments {
 		s.tick(e, now, &next)
 	}
+	s.dropRemoved()
 	s.tickOrphans(now, &next)
 	s.tickProbes(now, &next)
 	if s.sliceErr != "" && s.sliced {

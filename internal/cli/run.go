@@ -112,7 +112,7 @@ func (b *brainjar) run(path string) error {
 	sampler := &sensors.Sampler{FS: sensors.FS(b.sysroot), Interval: cfg.Thermal.Interval, Disk: "/", Log: b.log}
 	readings := make(chan sensors.Reading)
 	s := supervisor.New(supervisor.Supervisor{
-		Config: cfg, Units: manager, House: manager, Freezer: manager, Prober: manager, Events: manager.Events(), Readings: readings,
+		Config: cfg, Units: manager, House: manager, Groups: manager, Freezer: manager, Prober: manager, Events: manager.Events(), Readings: readings,
 		MemTotal: memTotal, Log: b.log, UserManager: b.user,
 		Ledger: book, Past: past, Boot: sensors.BootID(),
 		Notify: notifier(), Watchdog: watchdogInterval(),

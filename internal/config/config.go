@@ -82,19 +82,30 @@ func (c *Config) Budget(memTotal quantity.Bytes) quantity.Bytes {
 // What gpu_memory adds depends on whether the machine's GPU shares its memory,
 // which a configuration cannot know: it is left to the caller.
 func (c *Config) CheckFits(memTotal quantity.Bytes) Errors {
-	budget := c.Budget(memTotal)
-	left := memTotal - min(c.Memory.Reserve, memTotal)
 	var r report
 	for _, e := range c.Experiments {
-		at := e.written.where("memory_max")
-		switch {
-		case e.MemoryMax > budget && c.Supervisor.MemoryBudget > 0:
-			r.add(at, "lower memory_max, or raise supervisor.memory_budget",
-				"needs %v, more than the whole budget of %v: it could never start", e.MemoryMax, budget)
-		case memTotal > 0 && e.MemoryMax > left:
-			r.add(at, "lower memory_max or memory.reserve",
-				"needs %v, more than the %v that memory.reserve leaves of this machine's %v: it could never start", e.MemoryMax, left, memTotal)
-		}
+		c.checkFit(e, memTotal, &r)
 	}
 	return r.errors()
+}
+
+// CheckFit is CheckFits for an experiment that came in an order.
+func (c *Config) CheckFit(e *Experiment, memTotal quantity.Bytes) Errors {
+	var r report
+	c.checkFit(e, memTotal, &r)
+	return r.errors()
+}
+
+func (c *Config) checkFit(e *Experiment, memTotal quantity.Bytes, r *report) {
+	budget := c.Budget(memTotal)
+	left := memTotal - min(c.Memory.Reserve, memTotal)
+	at := e.written.where("memory_max")
+	switch {
+	case e.MemoryMax > budget && c.Supervisor.MemoryBudget > 0:
+		r.add(at, "lower memory_max, or raise supervisor.memory_budget",
+			"needs %v, more than the whole budget of %v: it could never start", e.MemoryMax, budget)
+	case memTotal > 0 && e.MemoryMax > left:
+		r.add(at, "lower memory_max or memory.reserve",
+			"needs %v, more than the %v that memory.reserve leaves of this machine's %v: it could never start", e.MemoryMax, left, memTotal)
+	}
 }

@@ -230,3 +230,20 @@ func (l *Ledger) Counted(ctx context.Context, invocation string) (bool, error) {
 	}
 	return n > 0, nil
 }
+
+// LastRun returns the highest number of a run that an experiment has had, 0 if it
+// has had none. What waits to be written does not count.
+func (l *Ledger) LastRun(ctx context.Context, experiment string) (int, error) {
+	l.mu.Lock()
+	f := l.file
+	l.mu.Unlock()
+	if f == nil {
+		return 0, nil
+	}
+	var run int
+	err := f.db.QueryRowContext(ctx, "SELECT coalesce(max(run), 0) FROM runs WHERE experiment = ?", experiment).Scan(&run)
+	if err != nil {
+		return 0, fmt.Errorf("cannot read %s: %w", l.path, err)
+	}
+	return run, nil
+}

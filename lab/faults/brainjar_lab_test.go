@@ -90,7 +90,7 @@ func mortal(state, path, die string) error {
 		return err
 	}
 	s := supervisor.New(supervisor.Supervisor{
-		Config: cfg, Units: mortalUnits{manager, d}, House: manager, Freezer: manager, Events: manager.Events(),
+		Config: cfg, Units: mortalUnits{manager, d}, House: manager, Groups: manager, Freezer: manager, Events: manager.Events(),
 		MemTotal: 64 << 30, Log: log, Ledger: mortalLedger{book, d}, Past: past, Boot: sensors.BootID(),
 	})
 	var background sync.WaitGroup

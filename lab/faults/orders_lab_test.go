@@ -57,7 +57,7 @@ func giveOrders(state string) error {
 		return err
 	}
 	s := supervisor.New(supervisor.Supervisor{
-		Config: cfg, Units: manager, House: manager, Freezer: manager, Events: manager.Events(),
+		Config: cfg, Units: manager, House: manager, Groups: manager, Freezer: manager, Events: manager.Events(),
 		MemTotal: 1 << 30, Ledger: book, Past: past, Boot: sensors.BootID(),
 	})
 	var background sync.WaitGroup

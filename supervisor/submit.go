@@ -1,0 +1,228 @@
+package supervisor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"brainjar/internal/config"
+	"brainjar/internal/ledger"
+	"brainjar/internal/quantity"
+)
+
+// Why an experiment cannot be taken.
+var (
+	// ErrExists: there is an experiment of that name, and it has not ended.
+	ErrExists = errors.New("there is an experiment of that name")
+	// ErrNeverFits: it needs more than there will ever be.
+	ErrNeverFits = errors.New("it could never start")
+	// ErrConfigured: a file names it, so that it comes and goes with that file.
+	ErrConfigured = errors.New("it is configured in a file")
+)
+
+// Submission is where an experiment comes from that no file names. The ledger keeps
+// it.
+type Submission struct {
+	Keys     config.Keys `json:"keys,omitempty"`     // as a file would have them
+	Template bool        `json:"template,omitempty"` // it is made from [template] instead
+	PID      int         `json:"pid,omitempty"`      // of the process that is adopted, instead of a command
+	Owner    string      `json:"owner,omitempty"`    // who submitted it: the name of a user, or a uid
+}
+
+// maxEnded is how many submitted experiments that have ended are kept: then the
+// oldest is forgotten, but for its runs in the ledger.
+const maxEnded = 500
+
+// Submit adds an experiment that no file names, and queues it. It returns when that
+// is on disk. One of the same name that has ended is replaced. The error is
+// config.Errors for keys that are wrong, or wraps ErrExists, ErrNeverFits, or what
+// this machine refuses.
+func (s *Supervisor) Submit(ctx context.Context, id string, sub Submission) error {
+	cfg, run, err := s.construct(ctx, id, sub, Overrides{})
+	if err != nil {
+		return err
+	}
+	return s.insert(ctx, func() (*experiment, error) {
+		e := s.byID[id]
+		switch {
+		case e == nil:
+		case e.submission == nil:
+			return nil, fmt.Errorf("%w: %s is configured in a file", ErrExists, id)
+		case !e.phase.Over():
+			return nil, fmt.Errorf("%w: %s is %s", ErrExists, id, e.phase)
+		default:
+			run = max(run, e.run)
+			s.drop(e)
+		}
+		return s.add(cfg, &sub, run), nil
+	})
+}
+
+// insert runs a function in the loop that makes an experiment, queues that, and
+// returns when it is on disk.
+func (s *Supervisor) insert(ctx context.Context, make func() (*experiment, error)) error {
+	return s.carryOut(ctx, func(written func(error)) error {
+		if s.leaving.how != stay {
+			return ErrLeaving
+		}
+		e, err := make()
+		if err != nil {
+			return err
+		}
+		s.forgetEnded()
+		return s.orderStart(e, written)
+	})
+}
+
+// construct makes an experiment, outside of the loop, and finds out whether this
+// machine would take it. run is the number of its latest run.
+func (s *Supervisor) construct(ctx context.Context, id string, sub Submission, o Overrides) (cfg *config.Experiment, run int, err error) {
+	type world struct {
+		config *config.Config
+		others []string
+		budget quantity.Bytes
+	}
+	w, err := ask(ctx, s, func() (world, error) {
+		w := world{config: s.Config, budget: s.budget}
+		for _, e := range s.experiments {
+			w.others = append(w.others, e.cfg.ID)
+		}
+		return w, nil
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	if cfg, err = build(w.config, id, sub, o, w.others); err != nil {
+		return nil, 0, err
+	}
+	if problems := w.config.CheckFit(cfg, s.MemTotal); len(problems) > 0 {
+		return nil, 0, fmt.Errorf("%w: %w", ErrNeverFits, problems)
+	}
+	if err := s.checkHost(ctx, cfg, sub.PID); err != nil {
+		return nil, 0, err
+	}
+	if s.Ledger != nil {
+		if run, err = s.Ledger.LastRun(ctx, id); err != nil {
+			return nil, 0, fmt.Errorf("cannot number its runs: %w", err)
+		}
+	}
+	return cfg, run, nil
+}
+
+// build makes the configuration of an experiment that no file names.
+func build(c *config.Config, id string, sub Submission, o Overrides, others []string) (*config.Experiment, error) {
+	if !sub.Template {
+		return c.Submitted(id, sub.Keys, others)
+	}
+	return c.FromTemplate(id, o.Config)
+}
+
+// checkHost finds out whether this machine would refuse to start an experiment.
+func (s *Supervisor) checkHost(ctx context.Context, cfg *config.Experiment, pid int) error {
+	host, err := s.House.Host(ctx)
+	if err != nil {
+		return err
+	}
+	spec, err := launch{cfg: cfg, run: 1, userManager: s.UserManager, pid: pid}.spec()
+	if err == nil {
+		_, err = host.Check(spec)
+	}
+	return err
+}
+
+// add takes an experiment into the house: the loop's work.
+func (s *Supervisor) add(cfg *config.Experiment, sub *Submission, run int) *experiment {
+	e := newExperiment(cfg)
+	e.submission = sub
+	e.run, e.counted = max(run, s.dropped[cfg.ID]), max(run, s.dropped[cfg.ID])
+	s.experiments = append(s.experiments, e)
+	s.byID[cfg.ID] = e
+	return e
+}
+
+// drop lets an experiment go that has no unit. Its runs stay in the ledger; the
+// number of the latest is kept until they are there.
+func (s *Supervisor) drop(e *experiment) {
+	id := e.cfg.ID
+	s.experiments = slices.DeleteFunc(s.experiments, func(other *experiment) bool { return other == e })
+	delete(s.byID, id)
+	s.dropped[id] = e.run
+	s.write(ledger.Write{Remove: id}, func(err error) {
+		if err == nil && s.dropped[id] == e.run {
+			delete(s.dropped, id)
+		}
+	})
+}
+
+// dropRemoved lets go of what is not wanted any more and has no unit.
+func (s *Supervisor) dropRemoved() {
+	for _, e := range slices.Clone(s.experiments) {
+		if e.removed && !e.phase.Active() {
+			s.Log.Info("removed", "experiment", e.cfg.ID)
+			s.drop(e)
+		}
+	}
+}
+
+// forgetEnded lets go of the oldest submitted experiments that have ended.
+func (s *Supervisor) forgetEnded() {
+	var ended []*experiment
+	for _, e := range s.experiments {
+		if e.submission != nil && e.phase.Over() {
+			ended = append(ended, e)
+		}
+	}
+	if len(ended) <= maxEnded {
+		return
+	}
+	slices.SortFunc(ended, func(a, b *experiment) int { return a.since.Compare(b.since) })
+	for _, e := range ended[:len(ended)-maxEnded] {
+		s.drop(e)
+	}
+}
+
+// Forget lets go of a submitted experiment that has no unit. It returns when that
+// is on disk.
+func (s *Supervisor) Forget(ctx context.Context, id string) error {
+	return s.obey(ctx, id, func(e *experiment, written func(error)) error {
+		switch {
+		case e.submission == nil:
+			return fmt.Errorf("%w: %s", ErrConfigured, id)
+		case e.phase.Active():
+			return fmt.Errorf("%w: %s is %s", ErrRunning, id, e.phase)
+		}
+		s.drop(e)
+		s.write(ledger.Write{}, written)
+		return nil
+	})
+}
+
+// resubmit makes the submitted experiments of the ledger again.
+func (s *Supervisor) resubmit(past ledger.Past) {
+	var others []string
+	for _, w := range past.Wanted {
+		others = append(others, w.Experiment)
+	}
+	for _, w := range past.Wanted {
+		if w.Submitted == "" || s.byID[w.Experiment] != nil {
+			continue
+		}
+		var sub Submission
+		var o Overrides
+		err := json.Unmarshal([]byte(w.Submitted), &sub)
+		if err == nil && w.Overrides != "" {
+			err = json.Unmarshal([]byte(w.Overrides), &o)
+		}
+		var cfg *config.Experiment
+		if err == nil {
+			cfg, err = build(s.Config, w.Experiment, sub, o, others)
+		}
+		if err != nil {
+			s.Log.Error("submitted experiment cannot be taken up again", "experiment", w.Experiment, "err", err)
+			continue
+		}
+		s.add(cfg, &sub, 0)
+	}
+}
