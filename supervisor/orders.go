@@ -132,11 +132,7 @@ func (s *Supervisor) Restart(ctx context.Context, id string) error {
 		if !e.phase.Active() || s.leaving.how != stay {
 			return s.orderStart(e, written)
 		}
-		if e.phase != Stopping {
-			s.end(e, CauseAsked, "restart was asked for")
-		}
-		e.again = true
-		s.keep(e, written)
+		s.renew(e, "restart was asked for", written)
 		return nil
 	})
 }

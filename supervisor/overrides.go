@@ -106,7 +106,7 @@ func (s *Supervisor) instantiate(ctx context.Context, id, owner string, o Overri
 	}
 	return s.insert(ctx, func() (*experiment, error) {
 		if s.byID[id] != nil {
-			return nil, fmt.Errorf("%w: %s", ErrExists, id)
+			return nil, errChanged
 		}
 		e := s.add(base, &sub, run)
 		e.cfg, e.overrides = cfg, o

@@ -61,6 +61,10 @@ var scenarios = map[string]func(stage){
 	"runtime max":       runtimeMaxEnds,
 	"watchdog":          watchdogEnds,
 	"requeues":          requeuesEnd,
+	"submission":        submission,
+	"templates":         templates,
+	"set":               settings,
+	"reload":            reloading,
 }
 
 func experiment(id, keys string, steps ...string) string {

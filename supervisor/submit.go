@@ -45,19 +45,28 @@ func (s *Supervisor) Submit(ctx context.Context, id string, sub Submission) erro
 		return err
 	}
 	return s.insert(ctx, func() (*experiment, error) {
-		e := s.byID[id]
-		switch {
-		case e == nil:
-		case e.submission == nil:
-			return nil, fmt.Errorf("%w: %s is configured in a file", ErrExists, id)
-		case !e.phase.Over():
-			return nil, fmt.Errorf("%w: %s is %s", ErrExists, id, e.phase)
-		default:
-			run = max(run, e.run)
+		if err := s.vacant(id); err != nil {
+			return nil, err
+		}
+		if e := s.byID[id]; e != nil {
 			s.drop(e)
 		}
 		return s.add(cfg, &sub, run), nil
 	})
+}
+
+// vacant says why no experiment of that name can be submitted, or nil.
+func (s *Supervisor) vacant(id string) error {
+	e := s.byID[id]
+	switch {
+	case e == nil:
+		return nil
+	case e.submission == nil:
+		return fmt.Errorf("%w: %s is configured in a file", ErrExists, id)
+	case !e.phase.Over():
+		return fmt.Errorf("%w: %s is %s", ErrExists, id, e.phase)
+	}
+	return nil
 }
 
 // insert runs a function in the loop that makes an experiment, queues that, and
@@ -89,7 +98,7 @@ func (s *Supervisor) construct(ctx context.Context, id string, sub Submission, o
 		for _, e := range s.experiments {
 			w.others = append(w.others, e.cfg.ID)
 		}
-		return w, nil
+		return w, s.vacant(id)
 	})
 	if err != nil {
 		return nil, 0, err

@@ -1,0 +1,331 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"brainjar/internal/config"
+)
+
+// Plan is what a reload of the configuration would change, or has changed.
+type Plan struct {
+	Steps    []Step
+	Warnings []string
+}
+
+// Effect is what a reload does to an experiment.
+type Effect string
+
+// The effects of a reload.
+const (
+	Add    Effect = "add"     // a new experiment
+	Amend  Effect = "change"  // at once, also where it runs
+	Renew  Effect = "restart" // some of what changed needs another run
+	Remove Effect = "remove"  // it is stopped, and goes
+)
+
+// Step is what a reload does to one experiment, or to the settings.
+type Step struct {
+	Experiment string // "": the settings of brainjar itself
+	Effect     Effect
+	Keys       []string // that changed
+	Words      string
+}
+
+// liveKeys are the keys that take effect without another run, beside those of
+// liveLimits: brainjar alone acts on them.
+var liveKeys = []string{
+	"autostart", "priority", "after", "tags", "description", "gpu_memory", "runtime_warning", "checkpoint_signal", "checkpoint_timeout",
+	"restart.policy", "restart.max_restarts", "restart.delay", "restart.factor", "restart.max_delay", "restart.jitter",
+	"restart.reset_after", "restart.success_codes", "restart.fatal_codes", "restart.checkpoint_codes", "max_requeues",
+	"probe.exec", "probe.http", "probe.every", "probe.timeout", "probe.failures", "max_temperature",
+}
+
+// needRun are those of the keys that only another run can have.
+func needRun(keys []string) []string {
+	return slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
+		return slices.Contains(liveKeys, key) || slices.Contains(liveLimits, key)
+	})
+}
+
+// lateSettings are the settings that are read when brainjar starts.
+var lateSettings = []string{"thermal.interval"}
+
+// Plan reads the configuration again and says what a reload would do. The error is
+// config.Errors if it cannot be used: then nothing would change.
+func (s *Supervisor) Plan(ctx context.Context) (Plan, error) {
+	r, err := s.readAgain(ctx)
+	if err != nil {
+		return Plan{}, err
+	}
+	return ask(ctx, s, func() (Plan, error) { return s.plan(r, false), nil })
+}
+
+// Reload reads the configuration again and changes what differs, and nothing else.
+// What needs another run is restarted only if that is asked for.
+func (s *Supervisor) Reload(ctx context.Context, restart bool) (Plan, error) {
+	r, err := s.readAgain(ctx)
+	if err != nil {
+		return Plan{}, err
+	}
+	return ask(ctx, s, func() (Plan, error) {
+		switch {
+		case s.Config != r.old:
+			return Plan{}, fmt.Errorf("%w: another reload was faster, try again", ErrNotReady)
+		case !s.ready:
+			return Plan{}, fmt.Errorf("%w yet: systemd has not told what runs", ErrNotReady)
+		case s.leaving.how != stay:
+			return Plan{}, ErrLeaving
+		}
+		p := s.plan(r, restart)
+		s.reload(r, p)
+		return p, nil
+	})
+}
+
+// rereading is a configuration that was read again, with what was found out about
+// it outside of the loop.
+type rereading struct {
+	old, new *config.Config
+	runs     map[string]int // number of the latest run, of experiments that are new
+}
+
+func (s *Supervisor) readAgain(ctx context.Context) (rereading, error) {
+	type known struct {
+		config *config.Config
+		ids    map[string]bool
+	}
+	k, err := ask(ctx, s, func() (known, error) {
+		ids := make(map[string]bool)
+		for id := range s.byID {
+			ids[id] = true
+		}
+		return known{s.Config, ids}, nil
+	})
+	if err != nil {
+		return rereading{}, err
+	}
+	r := rereading{old: k.config, runs: make(map[string]int)}
+	if r.new, err = config.Load(k.config.Path); err != nil {
+		return r, err
+	}
+	if len(r.new.NotYet) > 0 {
+		return r, config.Errors(r.new.NotYet)
+	}
+	if problems := r.new.CheckFits(s.MemTotal); len(problems) > 0 {
+		return r, problems
+	}
+	for _, c := range r.new.Experiments {
+		if !k.ids[c.ID] && s.Ledger != nil {
+			if r.runs[c.ID], err = s.Ledger.LastRun(ctx, c.ID); err != nil {
+				return r, fmt.Errorf("cannot number the runs of %s: %w", c.ID, err)
+			}
+		}
+	}
+	return r, nil
+}
+
+// plan compares the configuration that was read again with what there is.
+func (s *Supervisor) plan(r rereading, restart bool) Plan {
+	var p Plan
+	if keys := r.old.Differences(r.new); len(keys) > 0 {
+		p.Steps = append(p.Steps, Step{Effect: Amend, Keys: keys})
+		for _, key := range keys {
+			if slices.Contains(lateSettings, key) {
+				p.Warnings = append(p.Warnings, key+" takes effect when brainjar is started again")
+			}
+		}
+	}
+	for _, c := range r.new.Experiments {
+		e := s.byID[c.ID]
+		if e == nil || e.removed {
+			p.Steps = append(p.Steps, Step{Experiment: c.ID, Effect: Add, Words: addWords(c)})
+			continue
+		}
+		keys := e.base.Differences(c)
+		if len(keys) == 0 && e.submission == nil {
+			continue
+		}
+		step := Step{Experiment: c.ID, Effect: Amend, Keys: keys}
+		if late := needRun(keys); len(late) > 0 && e.phase.Active() {
+			step.Effect, step.Words = Renew, "takes effect with its next run: "+strings.Join(late, ", ")
+			if restart {
+				step.Words = "is restarted for " + strings.Join(late, ", ")
+			}
+		} else if !e.phase.Active() && definitionOf(c).changed(e.definition, e.phase) {
+			step.Words = "is started again: it had " + string(e.phase)
+		}
+		if over := overridden(e, keys); len(over) > 0 {
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s: an order overrides %s", c.ID, strings.Join(over, ", ")))
+		}
+		p.Steps = append(p.Steps, step)
+	}
+	for _, e := range s.experiments {
+		if _, there := r.new.Experiment(e.cfg.ID); there || e.submission != nil || e.removed {
+			continue
+		}
+		step := Step{Experiment: e.cfg.ID, Effect: Remove}
+		if e.phase.Active() {
+			step.Words = "is stopped"
+		}
+		p.Steps = append(p.Steps, step)
+	}
+	return p
+}
+
+func addWords(c *config.Experiment) string {
+	if c.Autostart {
+		return "is queued"
+	}
+	return ""
+}
+
+// overridden are those of the keys that an order says otherwise.
+func overridden(e *experiment, keys []string) []string {
+	return slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
+		table, _, _ := strings.Cut(key, ".")
+		_, said := e.overrides.Keys[table]
+		return !said && (key != "config" || e.overrides.Config == "")
+	})
+}
+
+// reload makes the configuration that was read again the one that holds.
+func (s *Supervisor) reload(r rereading, p Plan) {
+	budget := s.budget
+	s.Config = r.new
+	s.applySettings()
+	s.Log.Info("configuration reloaded", "config", s.Config.Path, "steps", len(p.Steps))
+	var ordered []*experiment
+	for _, c := range r.new.Experiments {
+		e := s.byID[c.ID]
+		if e == nil {
+			e = s.add(c, nil, r.runs[c.ID])
+			if e.autostart() {
+				s.want(e)
+			}
+		} else {
+			s.replace(e, c)
+		}
+		ordered = append(ordered, e)
+	}
+	for _, e := range s.experiments {
+		if slices.Contains(ordered, e) {
+			continue
+		}
+		ordered = append(ordered, e)
+		if e.submission == nil && !e.removed {
+			s.Log.Info("vanished from the configuration", "experiment", e.cfg.ID, "phase", e.phase)
+			e.removed, e.again = true, false
+			s.end(e, CauseAsked, "it vanished from the configuration")
+			s.keep(e, nil)
+		}
+	}
+	s.experiments = ordered
+	for _, step := range p.Steps {
+		if e := s.byID[step.Experiment]; e != nil && step.Effect == Renew && strings.HasPrefix(step.Words, "is restarted") {
+			s.renew(e, "restarted for a reload", nil)
+		}
+	}
+	if s.budget != budget {
+		s.setBudget()
+	}
+}
+
+// applySettings makes the loop's own state follow the settings.
+func (s *Supervisor) applySettings() {
+	s.budget = s.Config.Budget(s.MemTotal)
+	t := s.Config.Thermal
+	s.governor.Throttle, s.governor.Resume, s.governor.Critical = t.Throttle, t.Resume, t.Critical
+	if !t.Enabled {
+		s.governor, s.heat = Governor{Throttle: t.Throttle, Resume: t.Resume, Critical: t.Critical}, Action{}
+	}
+	s.breaker.Failures, s.breaker.Within = s.Config.Supervisor.Breaker.Failures, s.Config.Supervisor.Breaker.Within
+}
+
+// replace gives an experiment another configuration.
+func (s *Supervisor) replace(e *experiment, c *config.Experiment) {
+	before := e.cfg
+	keys := e.base.Differences(c)
+	back := e.removed
+	e.removed, e.submission = false, nil
+	if len(keys) == 0 && !back {
+		e.base = c
+		s.recalc(e)
+		return
+	}
+	was := e.definition
+	e.base, e.definition = c, definitionOf(c).String()
+	s.recalc(e)
+	switch {
+	case e.phase.Active():
+		for _, key := range needRun(keys) {
+			if !slices.Contains(e.outdated, key) {
+				e.outdated = append(e.outdated, key)
+			}
+		}
+		if limitsDiffer(before, e.cfg) {
+			s.changeLimits(e, before)
+		}
+		if e.phase == Running && !slices.Contains(keys, "runtime_max") {
+			e.warnAt = warnTime(e.cfg, e.unit.Since)
+		}
+		e.again = e.again || back && e.phase == Stopping
+	case definitionOf(c).changed(was, e.phase):
+		e.attempt, e.requeues = 0, 0
+		s.move(e, Queued, fmt.Sprintf("its configuration has changed since run %d %s", e.run, e.phase))
+		return
+	case e.phase == Idle && e.autostart():
+		s.want(e)
+		return
+	}
+	s.keep(e, nil)
+}
+
+// recalc puts the overrides on what the file says. Those that do not go with it any
+// more are dropped, which is said.
+func (s *Supervisor) recalc(e *experiment) {
+	cfg, err := override(s.Config, e.base, e.overrides)
+	if err != nil {
+		s.Log.Error("overrides of an experiment do not hold any more", "experiment", e.base.ID, "err", err)
+		cfg, e.overrides = e.base, Overrides{}
+	}
+	e.cfg = cfg
+}
+
+// changeLimits gives a unit that runs the limits that are configured now. Where that
+// fails they come with the next run.
+func (s *Supervisor) changeLimits(e *experiment, before *config.Experiment) {
+	if e.unit.Invocation == "" {
+		e.outdated = append(e.outdated, e.cfg.Differences(before)...)
+		return
+	}
+	unit, cfg := e.unit, e.cfg
+	e.holds = max(before.MemoryMax, cfg.MemoryMax)
+	s.do(func(ctx context.Context) error { return s.applyLimits(ctx, unit.Name, cfg, before) }, func(err error) {
+		if e.unit.Invocation != unit.Invocation || s.ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			e.holds = 0
+			return
+		}
+		e.holds = before.MemoryMax
+		s.Log.Error("limits cannot be changed while it runs", "experiment", cfg.ID, "unit", unit.Name, "err", err)
+		for _, key := range cfg.Differences(before) {
+			if slices.Contains(liveLimits, key) && !slices.Contains(e.outdated, key) {
+				e.outdated = append(e.outdated, key)
+			}
+		}
+	})
+}
+
+// renew ends a run so that another one begins.
+func (s *Supervisor) renew(e *experiment, reason string, written func(error)) {
+	if e.phase != Stopping {
+		s.end(e, CauseAsked, reason)
+	}
+	e.again = true
+	s.keep(e, written)
+}

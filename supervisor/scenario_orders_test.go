@@ -1,0 +1,197 @@
+package supervisor_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"brainjar/internal/config"
+	"brainjar/internal/quantity"
+	"brainjar/supervisor"
+	"brainjar/transient"
+)
+
+// orderLimit is how long an order may take on real systemd.
+const orderLimit = 20 * time.Second
+
+func (h *house) ctx() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), orderLimit)
+	h.Cleanup(cancel)
+	return ctx
+}
+
+func (h *house) must(err error) {
+	h.Helper()
+	if err != nil {
+		h.Fatal(err)
+	}
+}
+
+// rewrite gives the configuration that a house reads again another text.
+func (h *house) rewrite(text string) {
+	h.Helper()
+	report, err := h.Report(h.ctx())
+	h.must(err)
+	h.must(os.WriteFile(report.Config, []byte(strings.ReplaceAll(text, "PROGRAM", h.program)), 0o600))
+}
+
+// An experiment that no file names runs, is refused twice, outlives brainjar, and
+// is forgotten when it is told to be.
+func submission(st stage) {
+	st.book = newBook()
+	text := head + experiment("a", "", "sleep=1h")
+	h := st.begin(text)
+	h.awaitPhase(supervisor.Running, 10*time.Second, "a")
+	keys := config.Keys{"command": []any{st.program, "workload", "sleep=1h"}, "memory_max": "64M", "after": map[string]any{"a": "started"}}
+	h.must(h.Submit(h.ctx(), "new", supervisor.Submission{Keys: keys, Owner: "ada"}))
+	h.awaitPhase(supervisor.Running, 10*time.Second, "new")
+	before := h.status("new")
+	if before.Submission == nil || before.Submission.Owner != "ada" || before.MemoryMax != 64*quantity.MiB {
+		st.Errorf("stands %+v", before)
+	}
+	for id, want := range map[string]error{"new": supervisor.ErrExists, "a": supervisor.ErrExists} {
+		if err := h.Submit(h.ctx(), id, supervisor.Submission{Keys: keys}); !errors.Is(err, want) {
+			st.Errorf("submitted %s again: %v, want %v", id, err, want)
+		}
+	}
+	for _, bad := range []config.Keys{{"command": []any{"true"}, "memory_mx": "64M"}, {"command": []any{"true"}, "memory_max": "900T"}} {
+		if err := h.Submit(h.ctx(), "bad", supervisor.Submission{Keys: bad}); err == nil {
+			st.Errorf("submitted %v", bad)
+		}
+	}
+	if err := h.Supervisor.Forget(h.ctx(), "new"); !errors.Is(err, supervisor.ErrRunning) {
+		st.Errorf("forgot what runs: %v", err)
+	}
+	h.leave()
+	second := st.begin(text)
+	second.awaitPhase(supervisor.Running, 10*time.Second, "a", "new")
+	if after := second.status("new"); after.Unit.Invocation != before.Unit.Invocation || after.Run != 1 {
+		st.Errorf("before %+v\nafter %+v", before, after)
+	}
+	second.must(second.Supervisor.Stop(second.ctx(), "new"))
+	second.awaitPhase(supervisor.Stopped, 10*time.Second, "new")
+	second.must(second.Supervisor.Forget(second.ctx(), "new"))
+	if _, err := second.Report(second.ctx(), "new"); !errors.Is(err, supervisor.ErrUnknown) {
+		st.Errorf("is still known: %v", err)
+	}
+	second.must(second.Submit(second.ctx(), "new", supervisor.Submission{Keys: keys}))
+	second.awaitPhase(supervisor.Running, 10*time.Second, "new")
+	if run := second.status("new").Run; run != 2 {
+		st.Errorf("run %d, want 2: numbers are given once", run)
+	}
+	second.drain()
+}
+
+// An id that no table names is made from [template]; other keys hold until they are
+// taken back, also for the next brainjar.
+func templates(st stage) {
+	st.book = newBook()
+	text := head + "[template]\ncommand = [\"PROGRAM\", \"workload\", \"sleep={config}\"]\n" + experiment("a", "autostart = false", "sleep=1h")
+	h := st.begin(text)
+	h.await("ready", 10*time.Second, func() bool { r, err := h.Report(h.ctx()); return err == nil && r.Ready })
+	o := supervisor.Overrides{Config: "1h", Keys: config.Keys{"memory_max": "64M", "environment": map[string]any{"X": "1"}}}
+	h.must(h.StartWith(h.ctx(), "made", "", o))
+	h.awaitPhase(supervisor.Running, 10*time.Second, "made")
+	if s := h.status("made"); s.MemoryMax != 64*quantity.MiB || s.Config.Environment["X"] != "1" || !strings.HasSuffix(s.Config.Command[2], "=1h") {
+		st.Errorf("stands %+v", s)
+	}
+	if err := h.StartWith(h.ctx(), "made", "", supervisor.Overrides{Keys: config.Keys{"memory_max": "96M"}}); !errors.Is(err, supervisor.ErrRunning) {
+		st.Errorf("started with other keys while it runs: %v", err)
+	}
+	h.must(h.StartWith(h.ctx(), "made", "", o)) // nothing differs
+	h.must(h.StartWith(h.ctx(), "a", "", supervisor.Overrides{Keys: config.Keys{"memory_max": "48M"}}))
+	h.awaitPhase(supervisor.Running, 10*time.Second, "a")
+	h.leave()
+	second := st.begin(text)
+	second.awaitPhase(supervisor.Running, 10*time.Second, "a", "made")
+	if a, made := second.status("a"), second.status("made"); a.MemoryMax != 48*quantity.MiB || made.MemoryMax != 64*quantity.MiB {
+		st.Errorf("limits %v and %v", a.MemoryMax, made.MemoryMax)
+	}
+	second.drain()
+}
+
+// Limits change while it runs, where they fit.
+func settings(st stage) {
+	st.book = newBook()
+	h := st.begin(head + experiment("a", "", "sleep=1h") + experiment("idle", "autostart = false", "sleep=1h"))
+	h.awaitPhase(supervisor.Running, 10*time.Second, "a")
+	before := h.status("a")
+	h.must(h.Set(h.ctx(), "a", config.Keys{"memory_max": "80M", "cpu_quota": "50%", "priority": 3}))
+	after := h.status("a")
+	if after.MemoryMax != 80*quantity.MiB || after.Config.CPUQuota != 50 || after.Config.Priority != 3 || after.Unit.MainPID != before.Unit.MainPID {
+		st.Errorf("before %+v\nafter %+v", before, after)
+	}
+	h.must(h.Set(h.ctx(), "a", config.Keys{"memory_max": nil, "cpu_quota": nil}))
+	if s := h.status("a"); s.MemoryMax != before.MemoryMax || s.Config.CPUQuota != 0 || s.Config.Priority != 3 {
+		st.Errorf("after it was taken back: %+v", s)
+	}
+	h.must(h.Set(h.ctx(), "idle", config.Keys{"memory_max": "80M"}))
+	for _, bad := range []config.Keys{{"command": []any{"true"}}, {"memory_max": "nonsense"}, {"memory_max": "900T"}} {
+		if err := h.Set(h.ctx(), "a", bad); err == nil {
+			st.Errorf("set %v", bad)
+		}
+	}
+	h.drain()
+}
+
+// A reload touches what differs, and nothing else.
+func reloading(st stage) {
+	st.book = newBook()
+	same := experiment("same", "", "sleep=1h")
+	h := st.begin(head + same + experiment("limit", "", "sleep=1h") + experiment("goes", "", "sleep=1h") +
+		experiment("late", "", "sleep=1h") + experiment("ended", `restart.policy = "no"`, "exit=1"))
+	h.awaitPhase(supervisor.Running, 10*time.Second, "same", "limit", "goes", "late")
+	h.awaitPhase(supervisor.Failed, 10*time.Second, "ended")
+	before := map[string]supervisor.Status{"same": h.status("same"), "limit": h.status("limit"), "late": h.status("late")}
+
+	h.rewrite("not TOML")
+	if _, err := h.Reload(h.ctx(), false); err == nil {
+		st.Error("reloaded nonsense")
+	}
+	h.rewrite(strings.Replace(head, "max_concurrent = 8", "max_concurrent = 9", 1) + same + experiment("limit", `memory_max = "80M"`, "sleep=1h") +
+		experiment("late", `stop_timeout = "7s"`, "sleep=1h") + experiment("ended", `restart.policy = "no"`, "sleep=1h") + experiment("new", "", "sleep=1h"))
+	plan, err := h.Plan(h.ctx())
+	h.must(err)
+	var got []string
+	for _, step := range plan.Steps {
+		got = append(got, strings.TrimSpace(string(step.Effect)+" "+step.Experiment+" "+strings.Join(step.Keys, ",")))
+	}
+	want := []string{"change  supervisor.max_concurrent", "change limit memory_max", "restart late stop_timeout", "change ended command", "add new", "remove goes"}
+	if !slices.Equal(got, want) {
+		st.Errorf("plan %q\nwant %q", got, want)
+	}
+	if s := h.status("limit"); s.MemoryMax == 80*quantity.MiB {
+		st.Error("a plan has changed something")
+	}
+	done, err := h.Reload(h.ctx(), false)
+	h.must(err)
+	if len(done.Steps) != len(plan.Steps) {
+		st.Errorf("done %+v", done)
+	}
+	h.awaitPhase(supervisor.Running, 10*time.Second, "new", "ended")
+	h.await("goes has gone", 10*time.Second, func() bool { _, err := h.Report(h.ctx(), "goes"); return errors.Is(err, supervisor.ErrUnknown) })
+	for id, was := range before {
+		if is := h.status(id); is.Unit.Invocation != was.Unit.Invocation || is.Unit.MainPID != was.Unit.MainPID || is.Phase != supervisor.Running {
+			st.Errorf("before %+v\nafter %+v", was, is)
+		}
+	}
+	h.await("the limit is in force", 10*time.Second, func() bool { return h.status("limit").MemoryMax == 80*quantity.MiB })
+	if late := h.status("late"); !slices.Equal(late.Outdated, []string{"stop_timeout"}) {
+		st.Errorf("outdated %q", late.Outdated)
+	}
+	if end := h.ends("goes"); len(end) != 1 || end[0].Result != transient.Stopped {
+		st.Errorf("ended with %+v", end)
+	}
+	h.rewrite(strings.ReplaceAll(head, "max_concurrent = 8", "max_concurrent = 9") + same + experiment("limit", `memory_max = "80M"`, "sleep=1h") +
+		experiment("late", `stop_timeout = "8s"`, "sleep=1h") + experiment("ended", `restart.policy = "no"`, "sleep=1h") + experiment("new", "", "sleep=1h"))
+	_, err = h.Reload(h.ctx(), true)
+	h.must(err)
+	h.await("late has been restarted", 20*time.Second, func() bool { s := h.status("late"); return s.Run == 2 && s.Phase == supervisor.Running })
+	if is := h.status("same"); is.Unit.Invocation != before["same"].Unit.Invocation {
+		st.Error("same was restarted")
+	}
+	h.drain()
+}
