@@ -126,7 +126,7 @@ func TestProbeAndFreeze(t *testing.T) {
 		fake.SetHealth("brainjar-a.service", nil)
 		time.Sleep(10 * time.Second)
 		fake.SetHealth("brainjar-a.service", errors.New("connection refused"))
-		time.Sleep(25 * time.Second)
+		time.Sleep(20 * time.Second) // two once more
 		if s := h.status("a"); s.Run != 1 || len(h.ends("a")) != 0 {
 			st.Fatalf("a good answer in between did not count: %+v", s)
 		}

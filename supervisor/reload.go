@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,6 +14,8 @@ import (
 type Plan struct {
 	Steps    []Step
 	Warnings []string
+
+	next []*config.Experiment // what becomes of submitted experiments
 }
 
 // Effect is what a reload does to an experiment.
@@ -32,6 +35,8 @@ type Step struct {
 	Effect     Effect
 	Keys       []string // that changed
 	Words      string
+
+	restart bool // at once
 }
 
 // liveKeys are the keys that take effect without another run, beside those of
@@ -144,23 +149,23 @@ func (s *Supervisor) plan(r rereading, restart bool) Plan {
 			p.Steps = append(p.Steps, Step{Experiment: c.ID, Effect: Add, Words: addWords(c)})
 			continue
 		}
-		keys := e.base.Differences(c)
-		if len(keys) == 0 && e.submission == nil {
+		if keys := e.base.Differences(c); len(keys) > 0 || e.submission != nil {
+			p.amend(e, c, restart)
+		}
+	}
+	others := slices.Collect(maps.Keys(s.byID))
+	for _, e := range s.experiments {
+		_, configured := r.new.Experiment(e.cfg.ID)
+		if e.submission == nil || configured {
 			continue
 		}
-		step := Step{Experiment: c.ID, Effect: Amend, Keys: keys}
-		if late := needRun(keys); len(late) > 0 && e.phase.Active() {
-			step.Effect, step.Words = Renew, "takes effect with its next run: "+strings.Join(late, ", ")
-			if restart {
-				step.Words = "is restarted for " + strings.Join(late, ", ")
-			}
-		} else if !e.phase.Active() && definitionOf(c).changed(e.definition, e.phase) {
-			step.Words = "is started again: it had " + string(e.phase)
+		// [defaults] or [template] may have changed.
+		c, err := build(r.new, e.cfg.ID, *e.submission, e.overrides, others)
+		if err != nil {
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s stays as it is, it could not be made any more: %v", e.cfg.ID, err))
+		} else if len(e.base.Differences(c)) > 0 {
+			p.amend(e, c, restart)
 		}
-		if over := overridden(e, keys); len(over) > 0 {
-			p.Warnings = append(p.Warnings, fmt.Sprintf("%s: an order overrides %s", c.ID, strings.Join(over, ", ")))
-		}
-		p.Steps = append(p.Steps, step)
 	}
 	for _, e := range s.experiments {
 		if _, there := r.new.Experiment(e.cfg.ID); there || e.submission != nil || e.removed {
@@ -173,6 +178,27 @@ func (s *Supervisor) plan(r rereading, restart bool) Plan {
 		p.Steps = append(p.Steps, step)
 	}
 	return p
+}
+
+// amend adds what becomes of an experiment whose configuration is another one now.
+func (p *Plan) amend(e *experiment, c *config.Experiment, restart bool) {
+	keys := e.base.Differences(c)
+	step := Step{Experiment: c.ID, Effect: Amend, Keys: keys}
+	if late := needRun(keys); len(late) > 0 && e.phase.Active() {
+		step.Effect, step.Words = Renew, "takes effect with its next run: "+strings.Join(late, ", ")
+		if step.restart = restart; restart {
+			step.Words = "is restarted for " + strings.Join(late, ", ")
+		}
+	} else if !e.phase.Active() && definitionOf(c).changed(e.definition, e.phase) {
+		step.Words = "is started again: it had " + string(e.phase)
+	}
+	if over := overridden(e, keys); len(over) > 0 {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%s: an order overrides %s", c.ID, strings.Join(over, ", ")))
+	}
+	p.Steps = append(p.Steps, step)
+	if e.submission != nil {
+		p.next = append(p.next, c)
+	}
 }
 
 func addWords(c *config.Experiment) string {
@@ -206,6 +232,7 @@ func (s *Supervisor) reload(r rereading, p Plan) {
 				s.want(e)
 			}
 		} else {
+			e.submission = nil
 			s.replace(e, c)
 		}
 		ordered = append(ordered, e)
@@ -223,8 +250,13 @@ func (s *Supervisor) reload(r rereading, p Plan) {
 		}
 	}
 	s.experiments = ordered
+	for _, c := range p.next {
+		if e := s.byID[c.ID]; e.submission != nil {
+			s.replace(e, c)
+		}
+	}
 	for _, step := range p.Steps {
-		if e := s.byID[step.Experiment]; e != nil && step.Effect == Renew && strings.HasPrefix(step.Words, "is restarted") {
+		if e := s.byID[step.Experiment]; e != nil && step.restart {
 			s.renew(e, "restarted for a reload", nil)
 		}
 	}
@@ -249,7 +281,7 @@ func (s *Supervisor) replace(e *experiment, c *config.Experiment) {
 	before := e.cfg
 	keys := e.base.Differences(c)
 	back := e.removed
-	e.removed, e.submission = false, nil
+	e.removed = false
 	if len(keys) == 0 && !back {
 		e.base = c
 		s.recalc(e)

@@ -104,6 +104,12 @@ func templates(st stage) {
 	h.must(h.StartWith(h.ctx(), "made", "", o)) // nothing differs
 	h.must(h.StartWith(h.ctx(), "a", "", supervisor.Overrides{Keys: config.Keys{"memory_max": "48M"}}))
 	h.awaitPhase(supervisor.Running, 10*time.Second, "a")
+	h.rewrite(strings.Replace(text, "[template]", "[template]\ncpu_quota = \"50%\"", 1))
+	plan, err := h.Reload(h.ctx(), false)
+	h.must(err)
+	if len(plan.Steps) != 1 || plan.Steps[0].Experiment != "made" || h.status("made").Config.CPUQuota != 50 {
+		st.Errorf("the template has changed: %+v, %+v", plan, h.status("made"))
+	}
 	h.leave()
 	second := st.begin(text)
 	second.awaitPhase(supervisor.Running, 10*time.Second, "a", "made")
