@@ -18,7 +18,7 @@ type launch struct {
 	attempt     int
 	last        transient.Result
 	userManager bool
-	pid         int // of the process to adopt; 0: the command is started
+	process     *transient.Process // to adopt; nil: the command is started
 }
 
 // spec turns the run into what transient needs to know. It looks at the
@@ -27,6 +27,7 @@ func (l launch) spec() (transient.Spec, error) {
 	c := l.cfg
 	spec := transient.Spec{
 		Experiment: c.ID, Run: l.run, Attempt: l.attempt, LastResult: string(l.last),
+		Process:          l.process,
 		Kind:             transient.Kind(c.Kind),
 		Description:      orElse(c.Description, "brainjar experiment "+c.ID),
 		Command:          c.CommandFor(l.run, l.attempt),

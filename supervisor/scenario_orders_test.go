@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -117,6 +118,28 @@ func templates(st stage) {
 		st.Errorf("limits %v and %v", a.MemoryMax, made.MemoryMax)
 	}
 	second.drain()
+}
+
+// A process that runs already gets limits and can be stopped; how it exited is not
+// known, and it is not started again.
+func adoptedProcess(st stage) {
+	st.book = newBook()
+	h := st.begin(head)
+	h.await("ready", 10*time.Second, func() bool { r, err := h.Report(h.ctx()); return err == nil && r.Ready })
+	sleep := exec.Command("/bin/sleep", "3600")
+	h.must(sleep.Start())
+	defer func() { _ = sleep.Process.Kill(); _ = sleep.Wait() }()
+	h.must(h.Supervisor.Adopt(h.ctx(), "found", sleep.Process.Pid, "ada", config.Keys{"memory_max": "48M"}))
+	h.awaitPhase(supervisor.Running, 10*time.Second, "found")
+	if s := h.status("found"); s.MemoryMax != 48*quantity.MiB || s.Unit.Kind != transient.Scope || s.Config.Command[1] != "3600" {
+		st.Errorf("stands %+v", s)
+	}
+	if err := h.Supervisor.Adopt(h.ctx(), "other", 1, "ada", nil); err == nil {
+		st.Error("adopted init")
+	}
+	h.must(h.Supervisor.Stop(h.ctx(), "found"))
+	h.awaitPhase(supervisor.Stopped, 10*time.Second, "found")
+	h.drain()
 }
 
 // Limits change while it runs, where they fit.

@@ -63,6 +63,7 @@ var scenarios = map[string]func(stage){
 	"requeues":          requeuesEnd,
 	"submission":        submission,
 	"templates":         templates,
+	"adopted process":   adoptedProcess,
 	"set":               settings,
 	"reload":            reloading,
 }

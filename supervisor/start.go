@@ -128,7 +128,7 @@ func (s *Supervisor) launch(e *experiment, run int) {
 	}
 	order := launch{cfg: e.cfg, run: run, attempt: e.attempt, last: e.last, userManager: s.UserManager}
 	if e.submission != nil {
-		order.pid = e.submission.PID
+		order.process = e.submission.Process
 	}
 	s.do(func(ctx context.Context) error {
 		spec, err := order.spec()

@@ -10,6 +10,7 @@ import (
 	"brainjar/internal/config"
 	"brainjar/internal/ledger"
 	"brainjar/internal/quantity"
+	"brainjar/transient"
 )
 
 // Why an experiment cannot be taken.
@@ -27,8 +28,9 @@ var (
 type Submission struct {
 	Keys     config.Keys `json:"keys,omitempty"`     // as a file would have them
 	Template bool        `json:"template,omitempty"` // it is made from [template] instead
-	PID      int         `json:"pid,omitempty"`      // of the process that is adopted, instead of a command
 	Owner    string      `json:"owner,omitempty"`    // who submitted it: the name of a user, or a uid
+
+	Process *transient.Process `json:"process,omitempty"` // that is adopted, instead of a command that is started
 }
 
 // maxEnded is how many submitted experiments that have ended are kept: then the
@@ -53,6 +55,36 @@ func (s *Supervisor) Submit(ctx context.Context, id string, sub Submission) erro
 		}
 		return s.add(cfg, &sub, run), nil
 	})
+}
+
+// Adopt makes an experiment of a process that runs already: a scope, whose exit
+// status will not be known, and which is not restarted. keys may say memory_max and
+// the like. It is admitted as any other.
+func (s *Supervisor) Adopt(ctx context.Context, id string, pid int, owner string, keys config.Keys) error {
+	process, username, command, err := transient.FindProcess(pid)
+	if err != nil {
+		return err
+	}
+	all := config.Keys{
+		"command": literal(command), "user": username, "kind": "scope", "sandbox": "off", "autostart": false,
+		"restart": map[string]any{"policy": "no"},
+	}
+	for key, value := range keys {
+		if _, ours := all[key]; ours {
+			return config.Errors{{Key: key, Message: "is what the process has already"}}
+		}
+		all[key] = value
+	}
+	return s.Submit(ctx, id, Submission{Keys: all, Owner: owner, Process: &process})
+}
+
+// literal writes a command so that nothing in it is a placeholder.
+func literal(command []string) []any {
+	arguments := make([]any, len(command))
+	for i, a := range command {
+		arguments[i] = config.Literal(a)
+	}
+	return arguments
 }
 
 // vacant says why no experiment of that name can be submitted, or nil.
@@ -109,7 +141,7 @@ func (s *Supervisor) construct(ctx context.Context, id string, sub Submission, o
 	if problems := w.config.CheckFit(cfg, s.MemTotal); len(problems) > 0 {
 		return nil, 0, fmt.Errorf("%w: %w", ErrNeverFits, problems)
 	}
-	if err := s.checkHost(ctx, cfg, sub.PID); err != nil {
+	if err := s.checkHost(ctx, cfg, sub.Process); err != nil {
 		return nil, 0, err
 	}
 	if s.Ledger != nil {
@@ -129,12 +161,12 @@ func build(c *config.Config, id string, sub Submission, o Overrides, others []st
 }
 
 // checkHost finds out whether this machine would refuse to start an experiment.
-func (s *Supervisor) checkHost(ctx context.Context, cfg *config.Experiment, pid int) error {
+func (s *Supervisor) checkHost(ctx context.Context, cfg *config.Experiment, process *transient.Process) error {
 	host, err := s.House.Host(ctx)
 	if err != nil {
 		return err
 	}
-	spec, err := launch{cfg: cfg, run: 1, userManager: s.UserManager, pid: pid}.spec()
+	spec, err := launch{cfg: cfg, run: 1, userManager: s.UserManager, process: process}.spec()
 	if err == nil {
 		_, err = host.Check(spec)
 	}

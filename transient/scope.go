@@ -226,47 +226,13 @@ func (m *Manager) killScopeMain(unit string, sig syscall.Signal) (handled bool, 
 	return true, err
 }
 
-// AdoptPID makes a scope around a process that runs already. How it exits will
-// not be known. The command of the spec does not matter.
-func (m *Manager) AdoptPID(ctx context.Context, spec Spec, pid int) error {
-	spec.Kind = Scope
-	ctx, cancel := m.startLimit(ctx)
-	defer cancel()
-	if err := m.adoptPID(ctx, spec, pid); err != nil {
-		return fmt.Errorf("cannot adopt process %d as %s: %w", pid, spec.Unit(), err)
-	}
-	return nil
-}
-
-func (m *Manager) adoptPID(ctx context.Context, spec Spec, pid int) error {
-	c, err := m.connection()
-	if err != nil {
+// adopt makes a scope around a process that runs already.
+func (m *Manager) adopt(ctx context.Context, c *conn, t *tracked, spec Spec, props []sddbus.Property) error {
+	if err := spec.Process.runs(); err != nil {
+		m.drop(t)
 		return err
 	}
-	if pid <= 1 || pid == os.Getpid() {
-		return errors.New("that is no process to adopt")
-	}
-	host, err := m.Host(ctx)
-	if err != nil {
-		return err
-	}
-	if err := m.ensureSlice(ctx); err != nil {
-		return err
-	}
-	program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-	if err != nil {
-		return err
-	}
-	spec.Command = []string{program}
-	props, warnings, err := properties(spec, host, nil)
-	if err != nil {
-		return err
-	}
-	t, err := m.expect(c, spec, warnings)
-	if err != nil {
-		return err
-	}
-	return m.submit(ctx, c, t, scopeProperties(spec, props, pid))
+	return m.submit(ctx, c, t, scopeProperties(spec, props, spec.Process.PID))
 }
 
 // scopeIdentity reads back what scopeProperties wrote.

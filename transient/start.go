@@ -94,7 +94,10 @@ func (m *Manager) start(ctx context.Context, spec Spec) error {
 	if err != nil {
 		return err
 	}
-	if spec.Kind == Scope {
+	switch {
+	case spec.Process != nil:
+		return m.adopt(ctx, c, t, spec, props)
+	case spec.Kind == Scope:
 		return m.startScope(ctx, c, t, spec, props)
 	}
 	return m.submit(ctx, c, t, props)

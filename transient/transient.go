@@ -67,6 +67,10 @@ type Spec struct {
 	Attempt    int    // restarts in a row before this run
 	LastResult string // how the run before ended, "" if there was none
 
+	// Process is one that runs already, to be put into a scope, instead of a
+	// command that is started. How it exits will not be known.
+	Process *Process
+
 	Kind             Kind
 	Description      string
 	Command          []string // Command[0] is an absolute path or a name to look up in the unit's PATH

@@ -4,11 +4,13 @@ package transient_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -204,9 +206,18 @@ func TestScopes(t *testing.T) {
 		t.Fatal(err)
 	}
 	adopted := scope("adopted")
-	if err := b.AdoptPID(t.Context(), adopted, sleep.Process.Pid); err != nil {
-		t.Fatal(err)
+	process, username, command, err := transient.FindProcess(sleep.Process.Pid)
+	if err != nil || username != "root" || !slices.Equal(command[1:], []string{"3600"}) {
+		t.Fatalf("found %+v of %s, %q, %v", process, username, command, err)
 	}
+	gone := process
+	gone.Began--
+	adopted.Process, adopted.Command = &gone, command
+	if err := b.Start(t.Context(), adopted); !errors.Is(err, transient.ErrNoProcess) {
+		t.Errorf("adopted a process whose number was given to another: %v", err)
+	}
+	adopted.Process = &process
+	b.start(adopted)
 	b.started(adopted.Unit())
 	b.die()
 	second := newBench(t, transient.Options{RecordDir: dir})

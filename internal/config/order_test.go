@@ -124,3 +124,11 @@ func TestSettingsDiffer(t *testing.T) {
 		t.Errorf("differences %q", got)
 	}
 }
+
+func TestLiteral(t *testing.T) {
+	for _, text := range []string{"plain", "{id}", "${HOME}", "{{id}}", "a{run}b{x}", "{", "{{{config}}}"} {
+		if got := (variables{"id": "1", "run": "2", "config": "3"}).replace(Literal(text)); got != text {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+}

@@ -16,6 +16,16 @@ var placeholder = lazily(`\{\{[A-Za-z_][A-Za-z0-9_.-]*\}\}|\$?\{[A-Za-z_][A-Za-z
 // variables are the values that placeholders stand for, by name.
 type variables map[string]string
 
+// Literal writes a text so that nothing in it is taken for a placeholder.
+func Literal(text string) string {
+	return placeholder().ReplaceAllStringFunc(text, func(found string) string {
+		if strings.HasPrefix(found, "$") {
+			return found
+		}
+		return "{" + found + "}"
+	})
+}
+
 // replace replaces the placeholders that it has a value for, in one pass: what
 // a value holds is not looked at again.
 func (v variables) replace(text string) string {

@@ -217,7 +217,13 @@ func (f *Fake) Start(ctx context.Context, spec transient.Spec) error {
 		return fmt.Errorf("cannot start %s: %w", name, transient.ErrExists)
 	}
 	f.starts[name]++
-	_, err := f.launch(spec)
+	if spec.Process != nil { // which a test only imagines: its exit status is not known
+		spec.Command = Command("adopted", "sleep=1000000h")
+	}
+	u, err := f.launch(spec)
+	if err == nil && spec.Process != nil {
+		u.unit.MainPID, u.session = spec.Process.PID, -1
+	}
 	return err
 }
 

@@ -88,26 +88,6 @@ func (f *Fake) Host(ctx context.Context) (transient.Host, error) {
 	return f.host, nil
 }
 
-// AdoptPID makes a scope around a process that a test only imagines: it lives
-// until it is stopped, killed or finished, and its exit status is not known.
-func (f *Fake) AdoptPID(ctx context.Context, spec transient.Spec, pid int) error {
-	spec.Kind = transient.Scope
-	name := spec.Unit()
-	if err := f.call(ctx, "adopt", name); err != nil {
-		return err
-	}
-	defer f.mu.Unlock()
-	if f.units[name] != nil {
-		return fmt.Errorf("cannot adopt %s: %w", name, transient.ErrExists)
-	}
-	spec.Command = Command("adopted", "sleep=1000000h")
-	u, err := f.launch(spec)
-	if err == nil {
-		u.unit.MainPID, u.session = pid, -1
-	}
-	return err
-}
-
 // FailStart makes every Start of a unit fail with err, until it is called with
 // nil. The unit "" means all.
 func (f *Fake) FailStart(unit string, err error) {

@@ -1,0 +1,78 @@
+package transient
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+)
+
+// Process is a process that runs already, to be adopted. Its number alone does not
+// name it: the kernel gives that to another one later.
+type Process struct {
+	PID   int    `json:"pid"`
+	Began uint64 `json:"began"` // field starttime of /proc/PID/stat, proc(5): clock ticks since boot
+}
+
+// ErrNoProcess says that a process does not run, or not any more.
+var ErrNoProcess = errors.New("no such process")
+
+// FindProcess returns a process with the name of its user, or the number of one
+// that has no name, and its command, with the path of its program.
+func FindProcess(pid int) (p Process, username string, command []string, err error) {
+	if pid <= 1 || pid == os.Getpid() {
+		return Process{}, "", nil, fmt.Errorf("process %d: that is no process to adopt", pid)
+	}
+	p = Process{PID: pid}
+	if p.Began, err = processBegan(pid); err != nil {
+		return Process{}, "", nil, err
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return Process{}, "", nil, fmt.Errorf("%w: %d", ErrNoProcess, pid)
+	}
+	who, err := parseOwner(status)
+	if err != nil {
+		return Process{}, "", nil, fmt.Errorf("cannot read the user of process %d: %w", pid, err)
+	}
+	username = strconv.FormatUint(uint64(who.uid), 10)
+	if u, err := user.LookupId(username); err == nil {
+		username = u.Username
+	}
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || len(line) == 0 { // a thread of the kernel has none
+		return Process{}, "", nil, fmt.Errorf("process %d: that is no process to adopt", pid)
+	}
+	command = strings.Split(string(bytes.TrimSuffix(line, []byte{0})), "\x00")
+	if command[0], err = os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err != nil {
+		return Process{}, "", nil, fmt.Errorf("cannot find the program of process %d: %w", pid, err)
+	}
+	return p, username, command, nil
+}
+
+// processBegan reads when a process began. The name of its program comes before, in
+// parentheses, with anything in it.
+func processBegan(pid int) (uint64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, fmt.Errorf("%w: %d", ErrNoProcess, pid)
+	}
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	const began = 22 - 3 // the first after the name is field 3
+	if len(fields) <= began {
+		return 0, fmt.Errorf("cannot read /proc/%d/stat", pid)
+	}
+	return strconv.ParseUint(fields[began], 10, 64)
+}
+
+// runs returns ErrNoProcess if it is not that process any more.
+func (p Process) runs() error {
+	began, err := processBegan(p.PID)
+	if err == nil && began != p.Began {
+		err = fmt.Errorf("%w any more: %d", ErrNoProcess, p.PID)
+	}
+	return err
+}
