@@ -42,6 +42,7 @@ type experiment struct {
 	hold       string         // why a person holds it; "": nobody does
 	again      bool           // it is to be queued again once it has ended
 	submission *Submission    // nil: a file names it
+	attended   attended       // if its client stays
 	overrides  Overrides      // of what base says
 	outdated   []string       // keys that changed since the run began, and need another one
 	removed    bool           // it goes as soon as it has no unit
@@ -145,6 +146,9 @@ func (s *Supervisor) want(e *experiment) { s.move(e, Queued, "") }
 // unmet returns the first dependency of an experiment that is not met, in
 // words, or "".
 func (s *Supervisor) unmet(e *experiment) string {
+	if e.isAttended() && e.attended.streams == nil {
+		return "for its client to come back"
+	}
 	for _, dep := range e.cfg.After {
 		d, ok := s.byID[dep.ID]
 		if !ok {

@@ -19,6 +19,7 @@ type launch struct {
 	last        transient.Result
 	userManager bool
 	process     *transient.Process // to adopt; nil: the command is started
+	streams     *Streams           // of its client; nil: none
 }
 
 // spec turns the run into what transient needs to know. It looks at the

@@ -40,7 +40,7 @@ func (a answer) written(err error) {
 
 // obey carries out an order in the loop, and returns when that is on disk: when do
 // refuses, or has called written. Whoever asked does not wait for longer than ctx;
-// the order holds all the same.
+// an order that was begun by then holds all the same.
 func (s *Supervisor) obey(ctx context.Context, id string, do func(e *experiment, written func(error)) error) error {
 	return s.carryOut(ctx, func(written func(error)) error {
 		e := s.byID[id]
@@ -55,8 +55,12 @@ func (s *Supervisor) obey(ctx context.Context, id string, do func(e *experiment,
 func (s *Supervisor) carryOut(ctx context.Context, do func(written func(error)) error) error {
 	a := make(answer, 1)
 	s.order(func() {
-		err := fmt.Errorf("%w yet: systemd has not told what runs", ErrNotReady)
-		if s.ready {
+		err := ctx.Err() // who asked has gone before the order was begun
+		switch {
+		case err != nil:
+		case !s.ready:
+			err = fmt.Errorf("%w yet: systemd has not told what runs", ErrNotReady)
+		default:
 			err = do(a.written)
 		}
 		if err != nil {

@@ -130,7 +130,15 @@ func (s *Supervisor) launch(e *experiment, run int) {
 	if e.submission != nil {
 		order.process = e.submission.Process
 	}
+	if e.attended.streams != nil {
+		var err error
+		if order.streams, err = e.attended.streams.duplicate(); err != nil {
+			s.do(func(context.Context) error { return err }, func(err error) { s.startAnswered(e, run, err) })
+			return
+		}
+	}
 	s.do(func(ctx context.Context) error {
+		defer order.streams.Close()
 		spec, err := order.spec()
 		if err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"brainjar/internal/config"
 	"brainjar/internal/ledger"
@@ -30,6 +31,11 @@ type Submission struct {
 	Template bool        `json:"template,omitempty"` // it is made from [template] instead
 	Owner    string      `json:"owner,omitempty"`    // who submitted it: the name of a user, or a uid
 
+	// Attended: its client stays until it has ended, see Attend. Detach: it runs on
+	// when the client goes.
+	Attended bool `json:"attended,omitempty"`
+	Detach   bool `json:"detach,omitempty"`
+
 	Process *transient.Process `json:"process,omitempty"` // that is adopted, instead of a command that is started
 }
 
@@ -42,6 +48,11 @@ const maxEnded = 500
 // config.Errors for keys that are wrong, or wraps ErrExists, ErrNeverFits, or what
 // this machine refuses.
 func (s *Supervisor) Submit(ctx context.Context, id string, sub Submission) error {
+	return s.submit(ctx, id, sub, func(*experiment) {})
+}
+
+// submit is Submit; made is called in the loop with the new experiment.
+func (s *Supervisor) submit(ctx context.Context, id string, sub Submission, made func(*experiment)) error {
 	cfg, run, err := s.construct(ctx, id, sub, Overrides{})
 	if err != nil {
 		return err
@@ -53,7 +64,9 @@ func (s *Supervisor) Submit(ctx context.Context, id string, sub Submission) erro
 		if e := s.byID[id]; e != nil {
 			s.drop(e)
 		}
-		return s.add(cfg, &sub, run), nil
+		e := s.add(cfg, &sub, run)
+		made(e)
+		return e, nil
 	})
 }
 
@@ -187,6 +200,7 @@ func (s *Supervisor) add(cfg *config.Experiment, sub *Submission, run int) *expe
 // number of the latest is kept until they are there.
 func (s *Supervisor) drop(e *experiment) {
 	id := e.cfg.ID
+	e.attended.streams.Close()
 	s.experiments = slices.DeleteFunc(s.experiments, func(other *experiment) bool { return other == e })
 	delete(s.byID, id)
 	s.dropped[id] = e.run
@@ -264,6 +278,7 @@ func (s *Supervisor) resubmit(past ledger.Past) {
 			s.Log.Error("submitted experiment cannot be taken up again", "experiment", w.Experiment, "err", err)
 			continue
 		}
-		s.add(cfg, &sub, 0)
+		e := s.add(cfg, &sub, 0)
+		e.attended.by = time.Now().Add(attendGrace)
 	}
 }

@@ -346,6 +346,7 @@ func (s *Supervisor) settle(now time.Time) time.Duration {
 // tick does what is due for one experiment, and moves next to when it wants
 // to be looked at again.
 func (s *Supervisor) tick(e *experiment, now time.Time, next *time.Time) {
+	s.tickAttended(e, now, next)
 	if e.phase == Backoff && !now.Before(e.due) {
 		s.queueAt(e, e.place, "")
 	}
