@@ -71,6 +71,9 @@ func (s *Supervisor) tell() {
 	if reason := s.holdReason(); reason != "" {
 		line += "; " + reason
 	}
+	if trouble := s.ledgerTrouble(); trouble != "" {
+		line += "; " + trouble
+	}
 	if line != s.status {
 		s.status = line
 		s.Notify(line)

@@ -27,6 +27,8 @@ type Ledger interface {
 	Counted(ctx context.Context, invocation string) (bool, error)
 	// LastRun returns the highest number of a run that an experiment has had.
 	LastRun(ctx context.Context, experiment string) (int, error)
+	// State returns how the ledger itself is. It does not wait for the disk.
+	State() ledger.State
 }
 
 // write puts a change into the ledger and goes on with then, in the loop, when
@@ -218,4 +220,19 @@ func (s *Supervisor) forgetWritten(n int) {
 		s.forget(u)
 	}
 	s.unwritten = append([]transient.Unit(nil), s.unwritten[n:]...)
+}
+
+// ledgerTrouble says what is wrong with the ledger, or "".
+func (s *Supervisor) ledgerTrouble() string {
+	if s.Ledger == nil {
+		return ""
+	}
+	state := s.Ledger.State()
+	switch {
+	case state.Err != nil:
+		return "ledger: " + state.Err.Error()
+	case state.SetAside > 0:
+		return "a damaged ledger was set aside, see the log"
+	}
+	return ""
 }

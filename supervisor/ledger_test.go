@@ -26,6 +26,7 @@ type book struct {
 	boot   string
 	writes int
 	broken error // what keeps writes from the disk
+	aside  int   // damaged files set aside
 	queued []ledger.Write
 
 	// dieAt is the number of the write at which die is called, 0 for none: before
@@ -107,6 +108,12 @@ func (b *book) LastRun(_ context.Context, experiment string) (last int, _ error)
 		}
 	}
 	return last, nil
+}
+
+func (b *book) State() ledger.State {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return ledger.State{Err: b.broken, SetAside: b.aside}
 }
 
 func (b *book) past() ledger.Past {

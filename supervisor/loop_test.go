@@ -301,6 +301,7 @@ func (shredder) Put(_ ledger.Write, done func(error)) {
 }
 
 func (shredder) Counted(context.Context, string) (bool, error) { return false, nil }
+func (shredder) State() ledger.State                           { return ledger.State{} }
 
 func (shredder) LastRun(context.Context, string) (int, error) { return 0, nil }
 

@@ -54,6 +54,7 @@ type house struct {
 	mu      sync.Mutex
 	changes []supervisor.Change
 	log     bytes.Buffer
+	told    []string // by sd_notify
 
 	cancel context.CancelFunc
 	over   chan struct{} // Run has returned
@@ -88,6 +89,11 @@ func (st stage) begin(text string) *house {
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			h.changes = append(h.changes, c)
+		},
+		Notify: func(line string) {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.told = append(h.told, line)
 		},
 	}
 	if st.book != nil {
