@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -158,21 +159,22 @@ func (b *shipped) waited(limit time.Duration) error {
 
 // pastRun is a run as `brainjar history -o json` tells it.
 type pastRun struct {
-	Run       int        `json:"run"`
-	Attempt   int        `json:"attempt"`
-	Result    *string    `json:"result"`
-	ExitCode  *int       `json:"exit_code"`
-	StartedAt *time.Time `json:"started_at"`
-	EndedAt   *time.Time `json:"ended_at"`
+	Experiment string     `json:"experiment"`
+	Run        int        `json:"run"`
+	Attempt    int        `json:"attempt"`
+	Result     *string    `json:"result"`
+	ExitCode   *int       `json:"exit_code"`
+	StartedAt  *time.Time `json:"started_at"`
+	EndedAt    *time.Time `json:"ended_at"`
 }
 
 // history is what the ledger says of the runs of an experiment, the oldest first.
 func (b *shipped) history(state, experiment string) (runs []pastRun) {
 	b.Helper()
-	out, err := run(shippedBinary(b), "history", "--state", state, "-o", "json", experiment)
+	out, err := run(shippedBinary(b), "history", "--state", state, "-o", "json")
 	must(b, err)
 	must(b, json.Unmarshal([]byte(out), &runs))
-	return runs
+	return slices.DeleteFunc(runs, func(r pastRun) bool { return r.Experiment != experiment })
 }
 
 // whole fails unless the ledger knows every run of an experiment: numbers without
