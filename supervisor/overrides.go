@@ -1,11 +1,13 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -53,11 +55,11 @@ var ErrRunning = errors.New("it is running")
 var errChanged = fmt.Errorf("%w: it has just been changed by somebody else, try again", ErrRunning)
 
 // StartWith is Start with other keys than the configured ones, which hold from then
-// on. An id that nobody knows is made from [template], where there is one.
-func (s *Supervisor) StartWith(ctx context.Context, id, owner string, o Overrides) error {
+// on. within: no limit may be above the configured one, see ErrAbove. An id that nobody knows is made from [template], where there is one.
+func (s *Supervisor) StartWith(ctx context.Context, id, owner string, o Overrides, within bool) error {
 	e, err := s.present(ctx, id)
 	if errors.Is(err, ErrUnknown) {
-		return s.instantiate(ctx, id, owner, o, err)
+		return s.instantiate(ctx, id, owner, o, within, err)
 	}
 	if err != nil || o.none() {
 		if err == nil {
@@ -66,7 +68,7 @@ func (s *Supervisor) StartWith(ctx context.Context, id, owner string, o Override
 		return err
 	}
 	merged := e.overrides.with(o)
-	cfg, err := e.overridden(merged)
+	cfg, err := e.overridden(merged, within)
 	if err != nil {
 		return err
 	}
@@ -87,7 +89,7 @@ func (s *Supervisor) StartWith(ctx context.Context, id, owner string, o Override
 
 // instantiate makes an experiment from [template] and starts it; unknown is the
 // answer where there is none.
-func (s *Supervisor) instantiate(ctx context.Context, id, owner string, o Overrides, unknown error) error {
+func (s *Supervisor) instantiate(ctx context.Context, id, owner string, o Overrides, within bool, unknown error) error {
 	sub := Submission{Template: true, Owner: owner}
 	base, run, err := s.construct(ctx, id, sub, o)
 	if errors.Is(err, config.ErrNoTemplate) {
@@ -100,7 +102,7 @@ func (s *Supervisor) instantiate(ctx context.Context, id, owner string, o Overri
 	if err != nil {
 		return err
 	}
-	cfg, err := c.Override(base, o.Config, o.Keys)
+	cfg, err := standing{config: c, base: base}.overridden(o, within)
 	if err != nil {
 		return err
 	}
@@ -133,8 +135,52 @@ func (s *Supervisor) present(ctx context.Context, id string) (standing, error) {
 }
 
 // overridden is the experiment with other overrides.
-func (st standing) overridden(o Overrides) (*config.Experiment, error) {
-	return override(st.config, st.base, o)
+func (st standing) overridden(o Overrides, within bool) (*config.Experiment, error) {
+	cfg, err := override(st.config, st.base, o)
+	if err == nil && within {
+		err = above(st.base, cfg)
+	}
+	return cfg, err
+}
+
+// ErrAbove says that a limit would be above the configured one.
+var ErrAbove = errors.New("more than is configured")
+
+// above returns ErrAbove for the first limit, or the priority, that is higher than
+// it is configured.
+func above(base, cfg *config.Experiment) error {
+	weight := func(w uint64) uint64 { return cmp.Or(w, 100) } // which is what others have
+	swap := func(e *config.Experiment) uint64 {
+		if e.MemorySwapMax == nil {
+			return math.MaxUint64
+		}
+		return uint64(*e.MemorySwapMax)
+	}
+	none := func(limit uint64) uint64 { return limit - 1 } // 0 is no limit: the highest there is
+	for _, l := range []struct {
+		key     string
+		was, is uint64
+	}{
+		{"memory_max", uint64(base.MemoryMax), uint64(cfg.MemoryMax)},
+		{"memory_high", none(uint64(base.MemoryHigh)), none(uint64(cfg.MemoryHigh))},
+		{"memory_swap_max", swap(base), swap(cfg)},
+		{"cpu_quota", none(uint64(base.CPUQuota)), none(uint64(cfg.CPUQuota))},
+		{"cpu_weight", weight(base.CPUWeight), weight(cfg.CPUWeight)},
+		{"io_weight", weight(base.IOWeight), weight(cfg.IOWeight)},
+		{"tasks_max", none(base.TasksMax), none(cfg.TasksMax)},
+	} {
+		if l.is > l.was {
+			return fmt.Errorf("%w: %s", ErrAbove, l.key)
+		}
+	}
+	outside := func(cpu int) bool { return !slices.Contains(base.CPUs, cpu) }
+	switch {
+	case base.CPUs != nil && (cfg.CPUs == nil || slices.ContainsFunc(cfg.CPUs, outside)):
+		return fmt.Errorf("%w: cpus", ErrAbove)
+	case cfg.Priority > base.Priority:
+		return fmt.Errorf("%w: priority", ErrAbove)
+	}
+	return nil
 }
 
 func override(c *config.Config, base *config.Experiment, o Overrides) (*config.Experiment, error) {
@@ -153,8 +199,9 @@ var liveLimits = []string{
 var Settable = append(slices.Clone(liveLimits), "priority")
 
 // Set changes limits and the priority of an experiment, at once where it runs. nil
-// takes a change back. It returns when that is in force, and on disk.
-func (s *Supervisor) Set(ctx context.Context, id string, keys config.Keys) error {
+// takes a change back. It returns when that is in force, and on disk. within: nothing
+// may be above what is configured, see ErrAbove.
+func (s *Supervisor) Set(ctx context.Context, id string, keys config.Keys, within bool) error {
 	for key := range keys {
 		if !slices.Contains(Settable, key) {
 			return config.Errors{{Key: key, Message: "cannot be changed while it runs", Hint: "there are " + strings.Join(Settable, ", ")}}
@@ -165,7 +212,7 @@ func (s *Supervisor) Set(ctx context.Context, id string, keys config.Keys) error
 		return err
 	}
 	merged := e.overrides.with(Overrides{Keys: keys})
-	cfg, err := e.overridden(merged)
+	cfg, err := e.overridden(merged, within)
 	if err != nil {
 		return err
 	}

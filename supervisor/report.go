@@ -19,6 +19,7 @@ type Report struct {
 	Ready        bool   // it is known what runs, orders are taken
 	Leaving      bool   // brainjar is about to end
 	Disconnected bool   // systemd is out of reach
+	Ledger       string // what is wrong with the ledger; "" if nothing is
 
 	Slots, SlotsUsed   int
 	Budget, BudgetUsed quantity.Bytes
@@ -109,7 +110,7 @@ func (s *Supervisor) usageOf(u transient.Unit, m measured) *Usage {
 func (s *Supervisor) report() Report {
 	room := s.headroom()
 	r := Report{
-		At: time.Now(), Config: s.Config.Path, Ready: s.ready, Leaving: s.leaving.how != stay, Disconnected: !s.synced,
+		At: time.Now(), Config: s.Config.Path, Ready: s.ready, Leaving: s.leaving.how != stay, Disconnected: !s.synced, Ledger: s.ledgerTrouble(),
 		Slots: room.Slots, SlotsUsed: room.SlotsUsed, Budget: room.Budget, BudgetUsed: room.BudgetUsed,
 		Available: s.memory.Available, AvailableKnown: s.memory.State == sensors.OK,
 		Hold: room.Hold, Heat: s.heat.Heat, Hottest: s.hottest, Phases: make(map[Phase]int),

@@ -94,16 +94,16 @@ func templates(st stage) {
 	h := st.begin(text)
 	h.await("ready", 10*time.Second, func() bool { r, err := h.Report(h.ctx()); return err == nil && r.Ready })
 	o := supervisor.Overrides{Config: "1h", Keys: config.Keys{"memory_max": "64M", "environment": map[string]any{"X": "1"}}}
-	h.must(h.StartWith(h.ctx(), "made", "", o))
+	h.must(h.StartWith(h.ctx(), "made", "", o, false))
 	h.awaitPhase(supervisor.Running, 10*time.Second, "made")
 	if s := h.status("made"); s.MemoryMax != 64*quantity.MiB || s.Config.Environment["X"] != "1" || !strings.HasSuffix(s.Config.Command[2], "=1h") {
 		st.Errorf("stands %+v", s)
 	}
-	if err := h.StartWith(h.ctx(), "made", "", supervisor.Overrides{Keys: config.Keys{"memory_max": "96M"}}); !errors.Is(err, supervisor.ErrRunning) {
+	if err := h.StartWith(h.ctx(), "made", "", supervisor.Overrides{Keys: config.Keys{"memory_max": "96M"}}, false); !errors.Is(err, supervisor.ErrRunning) {
 		st.Errorf("started with other keys while it runs: %v", err)
 	}
-	h.must(h.StartWith(h.ctx(), "made", "", o)) // nothing differs
-	h.must(h.StartWith(h.ctx(), "a", "", supervisor.Overrides{Keys: config.Keys{"memory_max": "48M"}}))
+	h.must(h.StartWith(h.ctx(), "made", "", o, false)) // nothing differs
+	h.must(h.StartWith(h.ctx(), "a", "", supervisor.Overrides{Keys: config.Keys{"memory_max": "48M"}}, false))
 	h.awaitPhase(supervisor.Running, 10*time.Second, "a")
 	h.rewrite(strings.Replace(text, "[template]", "[template]\ncpu_quota = \"50%\"", 1))
 	plan, err := h.Reload(h.ctx(), false)
@@ -148,18 +148,24 @@ func settings(st stage) {
 	h := st.begin(head + experiment("a", "", "sleep=1h") + experiment("idle", "autostart = false", "sleep=1h"))
 	h.awaitPhase(supervisor.Running, 10*time.Second, "a")
 	before := h.status("a")
-	h.must(h.Set(h.ctx(), "a", config.Keys{"memory_max": "80M", "cpu_quota": "50%", "priority": 3}))
+	h.must(h.Set(h.ctx(), "a", config.Keys{"memory_max": "80M", "cpu_quota": "50%", "priority": 3}, false))
 	after := h.status("a")
 	if after.MemoryMax != 80*quantity.MiB || after.Config.CPUQuota != 50 || after.Config.Priority != 3 || after.Unit.MainPID != before.Unit.MainPID {
 		st.Errorf("before %+v\nafter %+v", before, after)
 	}
-	h.must(h.Set(h.ctx(), "a", config.Keys{"memory_max": nil, "cpu_quota": nil}))
+	h.must(h.Set(h.ctx(), "a", config.Keys{"memory_max": nil, "cpu_quota": nil}, false))
 	if s := h.status("a"); s.MemoryMax != before.MemoryMax || s.Config.CPUQuota != 0 || s.Config.Priority != 3 {
 		st.Errorf("after it was taken back: %+v", s)
 	}
-	h.must(h.Set(h.ctx(), "idle", config.Keys{"memory_max": "80M"}))
+	for _, more := range []config.Keys{{"memory_max": "33M"}, {"priority": 4}, {"memory_swap_max": "1M"}, {"tasks_max": 1000}, {"cpu_weight": 101}} {
+		if err := h.Set(h.ctx(), "a", more, true); !errors.Is(err, supervisor.ErrAbove) {
+			st.Errorf("set %v within what is configured: %v", more, err)
+		}
+	}
+	h.must(h.Set(h.ctx(), "a", config.Keys{"memory_max": "31M", "cpu_quota": "70%", "priority": -1}, true))
+	h.must(h.Set(h.ctx(), "idle", config.Keys{"memory_max": "80M"}, false))
 	for _, bad := range []config.Keys{{"command": []any{"true"}}, {"memory_max": "nonsense"}, {"memory_max": "900T"}} {
-		if err := h.Set(h.ctx(), "a", bad); err == nil {
+		if err := h.Set(h.ctx(), "a", bad, false); err == nil {
 			st.Errorf("set %v", bad)
 		}
 	}

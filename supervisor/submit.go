@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -20,6 +21,8 @@ var (
 	ErrExists = errors.New("there is an experiment of that name")
 	// ErrNeverFits: it needs more than there will ever be.
 	ErrNeverFits = errors.New("it could never start")
+	// ErrRefused: this machine could not run it.
+	ErrRefused = errors.New("this machine refuses it")
 	// ErrConfigured: a file names it, so that it comes and goes with that file.
 	ErrConfigured = errors.New("it is configured in a file")
 )
@@ -35,6 +38,9 @@ type Submission struct {
 	// when the client goes.
 	Attended bool `json:"attended,omitempty"`
 	Detach   bool `json:"detach,omitempty"`
+
+	// Confined: it has a sandbox, whatever [defaults] say.
+	Confined bool `json:"confined,omitempty"`
 
 	Process *transient.Process `json:"process,omitempty"` // that is adopted, instead of a command that is started
 }
@@ -167,10 +173,16 @@ func (s *Supervisor) construct(ctx context.Context, id string, sub Submission, o
 
 // build makes the configuration of an experiment that no file names.
 func build(c *config.Config, id string, sub Submission, o Overrides, others []string) (*config.Experiment, error) {
-	if !sub.Template {
-		return c.Submitted(id, sub.Keys, others)
+	if sub.Template {
+		return c.FromTemplate(id, o.Config)
 	}
-	return c.FromTemplate(id, o.Config)
+	cfg, err := c.Submitted(id, sub.Keys, others)
+	if err == nil && sub.Confined && cfg.Sandbox == config.SandboxOff {
+		keys := maps.Clone(sub.Keys)
+		keys["sandbox"] = string(config.SandboxDefault)
+		cfg, err = c.Submitted(id, keys, others)
+	}
+	return cfg, err
 }
 
 // checkHost finds out whether this machine would refuse to start an experiment.
@@ -183,7 +195,10 @@ func (s *Supervisor) checkHost(ctx context.Context, cfg *config.Experiment, proc
 	if err == nil {
 		_, err = host.Check(spec)
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return nil
 }
 
 // add takes an experiment into the house: the loop's work.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"brainjar/internal/config"
+	"brainjar/internal/control"
 	"brainjar/internal/ledger"
 	"brainjar/internal/quantity"
 	"brainjar/sensors"
@@ -67,7 +69,19 @@ type brainjar struct {
 	log     *slog.Logger
 	stderr  io.Writer
 	signals chan os.Signal // from the first moment on: a stop that comes early is no kill
+	latest  latestReading
 }
+
+// socketName is the name of the control socket in the runtime directory.
+const socketName = "control.sock"
+
+// latestReading is the newest reading of the sensors.
+type latestReading struct {
+	p atomic.Pointer[sensors.Reading]
+}
+
+// get returns the reading, nil if there was none.
+func (l *latestReading) get() any { return l.p.Load() }
 
 func (b *brainjar) run(path string) error {
 	cfg, memTotal, err := load(path)
@@ -111,16 +125,26 @@ func (b *brainjar) run(path string) error {
 	book, past := b.remember(state)
 	sampler := &sensors.Sampler{FS: sensors.FS(b.sysroot), Interval: cfg.Thermal.Interval, Disk: "/", Log: b.log}
 	readings := make(chan sensors.Reading)
+	hub := control.NewHub()
 	s := supervisor.New(supervisor.Supervisor{
 		Config: cfg, Units: manager, House: manager, Groups: manager, Freezer: manager, Prober: manager, Events: manager.Events(), Readings: readings,
 		MemTotal: memTotal, Log: b.log, UserManager: b.user,
 		Ledger: book, Past: past, Boot: sensors.BootID(),
-		Notify: notifier(), Watchdog: watchdogInterval(),
+		Notify: notifier(), Watchdog: watchdogInterval(), Observe: hub.Change,
 	})
+	listener, err := control.Listen(filepath.Join(runtimeDir, socketName), !b.user)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	server := &control.Server{
+		Supervisor: s, Hub: hub, Listener: listener, History: control.Ledger{Path: filepath.Join(state, ledgerName)},
+		Sensors: b.latest.get, Version: Version, Log: b.log,
+	}
 	debug.SetGCPercent(gcPercent)
 	b.log.Info("brainjar runs", "version", Version, "config", path, "experiments", len(cfg.Experiments),
 		"at_once", cfg.Supervisor.MaxConcurrent, "memory_budget", cfg.Budget(memTotal), "host", host)
-	return b.supervise(s, manager, sampler, readings, book)
+	return b.supervise(s, server, manager, sampler, readings, book)
 }
 
 // openLimit is how long brainjar waits for its ledger before it begins without:
@@ -155,7 +179,7 @@ func (b *brainjar) probe() (transient.Host, error) {
 }
 
 // supervise runs everything until the supervisor has ended, then ends the rest.
-func (b *brainjar) supervise(s *supervisor.Supervisor, manager *transient.Manager, sampler *sensors.Sampler, readings chan sensors.Reading, book *ledger.Ledger) error {
+func (b *brainjar) supervise(s *supervisor.Supervisor, server *control.Server, manager *transient.Manager, sampler *sensors.Sampler, readings chan sensors.Reading, book *ledger.Ledger) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	var background sync.WaitGroup
 	defer background.Wait()
@@ -170,6 +194,7 @@ func (b *brainjar) supervise(s *supervisor.Supervisor, manager *transient.Manage
 	})
 	background.Go(func() {
 		_ = sampler.Run(ctx, func(r sensors.Reading) {
+			b.latest.p.Store(&r)
 			select {
 			case readings <- r:
 			case <-ctx.Done():
@@ -177,6 +202,11 @@ func (b *brainjar) supervise(s *supervisor.Supervisor, manager *transient.Manage
 		})
 	})
 	background.Go(func() { b.obey(ctx, s) })
+	background.Go(func() {
+		if err := server.Run(ctx); err != nil {
+			b.log.Error("brainjar cannot be asked any more, it goes on", "err", err)
+		}
+	})
 	err := s.Run(ctx)
 	select {
 	case lost := <-gone:
@@ -190,8 +220,27 @@ func (b *brainjar) supervise(s *supervisor.Supervisor, manager *transient.Manage
 // timeout(1) signals the process, and then its group.
 const oneRequest = 200 * time.Millisecond
 
+// reload reads the configuration again, and says what is wrong with it.
+func (b *brainjar) reload(ctx context.Context, s *supervisor.Supervisor) {
+	ctx, cancel := context.WithTimeout(ctx, reloadLimit)
+	defer cancel()
+	plan, err := s.Reload(ctx, false)
+	if err != nil {
+		b.log.Error("configuration is not reloaded, the old one holds", "err", err)
+		return
+	}
+	for _, w := range plan.Warnings {
+		b.log.Warn("reload", "reason", w)
+	}
+}
+
+// reloadLimit is how long a reload may take.
+const reloadLimit = time.Minute
+
 // obey turns signals into orders.
 func (b *brainjar) obey(ctx context.Context, s *supervisor.Supervisor) {
+	var background sync.WaitGroup
+	defer background.Wait()
 	var last os.Signal
 	var at time.Time
 	for {
@@ -208,7 +257,7 @@ func (b *brainjar) obey(ctx context.Context, s *supervisor.Supervisor) {
 				b.log.Info("leaving, experiments run on")
 				s.Leave()
 			case syscall.SIGHUP:
-				b.log.Warn("this version cannot reload its configuration, start it again to read it")
+				background.Go(func() { b.reload(ctx, s) })
 			default:
 				s.Drain()
 			}

@@ -52,12 +52,12 @@ func (c *Client) Status(ctx context.Context, ids ...string) (s Status, err error
 
 // Experiment returns how one experiment stands.
 func (c *Client) Experiment(ctx context.Context, id string) (e Experiment, err error) {
-	return e, c.call(ctx, http.MethodGet, path(id, ""), nil, nil, &e)
+	return e, c.call(ctx, http.MethodGet, experimentPath(id, ""), nil, nil, &e)
 }
 
 // Why explains why an experiment stands where it does.
 func (c *Client) Why(ctx context.Context, id string) (w Why, err error) {
-	return w, c.call(ctx, http.MethodGet, path(id, "why"), nil, nil, &w)
+	return w, c.call(ctx, http.MethodGet, experimentPath(id, "why"), nil, nil, &w)
 }
 
 // Start wants an experiment. It returns once that is on disk, with how the
@@ -90,12 +90,12 @@ func (c *Client) Adopt(ctx context.Context, id string, r AdoptRequest) (Experime
 
 // Submit adds an experiment that no file names, and starts it.
 func (c *Client) Submit(ctx context.Context, id string, r SubmitRequest) (e Experiment, err error) {
-	return e, c.call(ctx, http.MethodPut, path(id, ""), nil, r, &e)
+	return e, c.call(ctx, http.MethodPut, experimentPath(id, ""), nil, r, &e)
 }
 
 // Set changes limits of an experiment.
 func (c *Client) Set(ctx context.Context, id string, r SetRequest) (e Experiment, err error) {
-	return e, c.call(ctx, http.MethodPatch, path(id, ""), nil, r, &e)
+	return e, c.call(ctx, http.MethodPatch, experimentPath(id, ""), nil, r, &e)
 }
 
 // ReleaseAll releases all that is held, and resets the circuit breaker.
@@ -120,7 +120,7 @@ func (c *Client) Events(ctx context.Context, after int64, ids ...string) iter.Se
 	if after > 0 {
 		q.Set("after", strconv.FormatInt(after, 10))
 	}
-	return stream[Event](ctx, c, "/events", q)
+	return follow[Event](ctx, c, "/events", q)
 }
 
 // LogQuery says which lines of output are asked for. Zero fields do not matter.
@@ -147,14 +147,14 @@ func (c *Client) Logs(ctx context.Context, q LogQuery) iter.Seq2[Line, error] {
 	if q.Follow {
 		v.Set("follow", "true")
 	}
-	return stream[Line](ctx, c, "/logs", v)
+	return follow[Line](ctx, c, "/logs", v)
 }
 
 func (c *Client) order(ctx context.Context, id, order string, body any) (e Experiment, err error) {
-	return e, c.call(ctx, http.MethodPost, path(id, order), nil, body, &e)
+	return e, c.call(ctx, http.MethodPost, experimentPath(id, order), nil, body, &e)
 }
 
-func path(id, order string) string {
+func experimentPath(id, order string) string {
 	p := "/experiments/" + url.PathEscape(id)
 	if order != "" {
 		p += "/" + order
@@ -232,8 +232,8 @@ func (c *Client) send(ctx context.Context, method, path string, q url.Values, bo
 	return nil, refusal
 }
 
-// stream goes through server-sent events, each with a T as its data.
-func stream[T any](ctx context.Context, c *Client, path string, q url.Values) iter.Seq2[T, error] {
+// follow goes through server-sent events, each with a T as its data.
+func follow[T any](ctx context.Context, c *Client, path string, q url.Values) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
 		resp, err := c.send(ctx, http.MethodGet, path, q, nil)

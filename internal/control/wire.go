@@ -40,6 +40,8 @@ type Experiment struct {
 	QueuedAt    time.Time `json:"queued_at,omitzero"`
 	DueAt       time.Time `json:"due_at,omitzero"` // end of backoff
 	LastResult  string    `json:"last_result,omitempty"`
+	Command     []string  `json:"command"`
+	Config      string    `json:"config,omitempty"`
 
 	// Of the unit, while there is one.
 	Unit       string    `json:"unit,omitempty"`
@@ -114,6 +116,9 @@ type Event struct {
 	ExitCode   *int      `json:"exit_code,omitempty"`
 	Signal     string    `json:"signal,omitempty"`
 }
+
+// KindPhase is the kind of the events that are changes of a phase.
+const KindPhase = "phase"
 
 // Line is one line of the output of an experiment.
 type Line struct {
@@ -211,5 +216,7 @@ const (
 	CodeNotReady    = "not-ready"    // 503: not yet, or not any more
 	CodeNotWritten  = "not-written"  // 507: obeyed, but not on disk
 	CodeNoJournal   = "no-journal"   // 501: no output can be read here
+	CodeBehind      = "behind"       // 410: events were lost
+	CodeTimeout     = "timeout"      // 504: systemd, or the disk, does not answer
 	CodeInternal    = "internal"     // 500
 )
