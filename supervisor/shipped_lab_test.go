@@ -22,12 +22,14 @@ import (
 // What it says by sd_notify(3) comes to the test.
 type shipped struct {
 	testing.TB
-	cmd  *exec.Cmd
-	over chan error
+	cmd   *exec.Cmd
+	begun time.Time
+	over  chan error
 
-	mu   sync.Mutex
-	log  strings.Builder
-	told []string // by sd_notify
+	mu      sync.Mutex
+	log     strings.Builder
+	told    []string  // by sd_notify
+	readyAt time.Time // when READY=1 came
 }
 
 // shippedBinary is the binary under test.
@@ -53,6 +55,7 @@ func ship(t testing.TB, state, text string) *shipped {
 	b.cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+filepath.Join(dir, "notify"))
 	b.cmd.Stderr = b
 	go b.listen(socket)
+	b.begun = time.Now()
 	must(t, b.cmd.Start())
 	go func() { b.over <- b.cmd.Wait() }()
 	t.Cleanup(func() {
@@ -60,7 +63,8 @@ func ship(t testing.TB, state, text string) *shipped {
 		socket.Close()
 		_ = exec.Command("systemctl", "stop", "brainjar.slice").Run()
 		if t.Failed() {
-			t.Logf("log:\n%s\ntold: %q", b.logged(), b.told)
+			log := b.logged()
+			t.Logf("log:\n%s\nstatus: %s", log[max(0, len(log)-6000):], b.statusLine())
 		}
 	})
 	return b
@@ -82,6 +86,9 @@ func (b *shipped) listen(socket *net.UnixConn) {
 		}
 		b.mu.Lock()
 		b.told = append(b.told, string(buffer[:n]))
+		if b.told[len(b.told)-1] == "READY=1" {
+			b.readyAt = time.Now()
+		}
 		b.mu.Unlock()
 	}
 }
@@ -104,12 +111,6 @@ func (b *shipped) statusLine() string {
 	return ""
 }
 
-func (b *shipped) isReady() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.told) > 0 && b.told[0] == "READY=1"
-}
-
 // await waits until something holds.
 func (b *shipped) await(what string, limit time.Duration, holds func() bool) {
 	b.Helper()
@@ -121,10 +122,17 @@ func (b *shipped) await(what string, limit time.Duration, holds func() bool) {
 	}
 }
 
-// ready waits until brainjar serves.
-func (b *shipped) ready() {
+// ready waits until brainjar serves, and returns how long after its start that
+// was.
+func (b *shipped) ready() (took time.Duration) {
 	b.Helper()
-	b.await("READY=1", 20*time.Second, b.isReady)
+	b.await("READY=1", 20*time.Second, func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		took = b.readyAt.Sub(b.begun)
+		return !b.readyAt.IsZero()
+	})
+	return took
 }
 
 // kill is kill -9.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -39,6 +40,7 @@ func (m *Manager) reconcile(ctx context.Context, c *conn, isNew bool) error {
 	}
 	there := make(map[dbus.ObjectPath]bool, len(list))
 	jobs := make(map[dbus.ObjectPath]dbus.ObjectPath)
+	var unknown []dbus.ObjectPath
 	for _, u := range list {
 		if u.stub() {
 			continue
@@ -47,12 +49,12 @@ func (m *Manager) reconcile(ctx context.Context, c *conn, isNew bool) error {
 		if u.JobType == "start" {
 			jobs[u.Path] = u.JobPath
 		}
-		if m.unchanged(ctx, c, u) {
-			continue
+		if !m.unchanged(ctx, c, u) {
+			unknown = append(unknown, u.Path)
 		}
-		if err := m.examine(ctx, c, u.Path); err != nil {
-			return err
-		}
+	}
+	if err := m.examineAll(ctx, c, unknown); err != nil {
+		return err
 	}
 	records, err := m.records()
 	if err != nil {
@@ -99,6 +101,31 @@ func (m *Manager) unchanged(ctx context.Context, c *conn, u listedUnit) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return err == nil && fmt.Sprintf("%x", id) == t.unit.Invocation
+}
+
+// examinedAtOnce is how many units are examined at once: systemd writes the next
+// answers while the last are read here.
+const examinedAtOnce = 4
+
+// examineAll examines units, in any order.
+func (m *Manager) examineAll(ctx context.Context, c *conn, paths []dbus.ObjectPath) error {
+	next, errs := make(chan dbus.ObjectPath), make([]error, examinedAtOnce)
+	var workers sync.WaitGroup
+	for i := range errs {
+		workers.Go(func() {
+			for path := range next {
+				if errs[i] == nil {
+					errs[i] = m.examine(ctx, c, path)
+				}
+			}
+		})
+	}
+	for _, path := range paths {
+		next <- path
+	}
+	close(next)
+	workers.Wait()
+	return errors.Join(errs...)
 }
 
 // examine reads all there is to know of a unit, and takes it for an
