@@ -131,7 +131,7 @@ var experimentKeys = schema[Experiment]{
 		func(e *Experiment) *[]string { return &e.WritablePaths }),
 	field("log", oneOf(LogJournal, LogFile), `"journal"`, "Where its output goes.",
 		func(e *Experiment) *Log { return &e.Log }),
-	field("log_rate", logRate, "", "How many lines of output are kept in a time; the rest is dropped. Default: what the journal is set to. Not for a scope.",
+	field("log_rate", logRate, "", "How many lines of output are kept in a time, or up to 6 times as many where the journal's disk has room; the rest is dropped. Default: what the journal is set to. Not for a scope.",
 		func(e *Experiment) *LogRate { return &e.LogRate }),
 	field("allow_unenforced", yesNo, "false", "Start it although a limit that was written for it cannot be enforced on this machine.",
 		func(e *Experiment) *bool { return &e.AllowUnenforced }),
