@@ -3,6 +3,7 @@ package sensors
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,9 +12,49 @@ import (
 // value, in bytes. Values and labels are far shorter.
 const maxValue = 256
 
-// reader reads one sysfs attribute. It is readFile, but for tests of errors
-// that no ordinary file gives.
+// maxTable is the longest table that is read: one line a process or a step of a
+// clock, in bytes.
+const maxTable = 1 << 20
+
+// reader reads one sysfs attribute. It is readFile, but for captured trees and
+// tests of errors that no ordinary file gives.
 type reader func(path string) ([]byte, error)
+
+// reader returns how attributes of this machine are read.
+func (fs FS) reader() reader {
+	if fs == "" {
+		return readFile
+	}
+	return readCaptured
+}
+
+// capturedErrors are the errors that a file of a captured tree can stand for.
+var capturedErrors = map[string]error{
+	"EACCES": unix.EACCES, "EAGAIN": unix.EAGAIN, "EBUSY": unix.EBUSY, "EIO": unix.EIO,
+	"ENODATA": unix.ENODATA, "EOPNOTSUPP": unix.EOPNOTSUPP, "EPERM": unix.EPERM,
+}
+
+// readCaptured reads a file of a captured tree.
+func readCaptured(path string) ([]byte, error) { return captured(readFile, path) }
+
+// captured reads a file that may stand for an error.
+func captured(read reader, path string) ([]byte, error) {
+	value, err := read(path)
+	if len(value) < maxValue {
+		if err := capturedErrors[strings.TrimSpace(string(value))]; err != nil {
+			return nil, fmt.Errorf("cannot read %s: %w", path, err)
+		}
+	}
+	return value, err
+}
+
+// table returns how files that are longer than an attribute are read.
+func (fs FS) table() reader {
+	if fs == "" {
+		return readTable
+	}
+	return func(path string) ([]byte, error) { return captured(readTable, path) }
+}
 
 // readFile reads a sysfs attribute by one open and one read, as the driver
 // answers. os.ReadFile must not be used: it opens without blocking and parks
@@ -21,12 +62,34 @@ type reader func(path string) ([]byte, error)
 // sensor never does. Here EAGAIN is an error like any other. The call can
 // block for as long as the driver does; the caller bounds the wait.
 func readFile(path string) ([]byte, error) {
+	return openAnd(path, readFD)
+}
+
+// readTable reads a file that may be longer than an attribute, as readFile does,
+// until its end.
+func readTable(path string) ([]byte, error) {
+	return openAnd(path, func(fd int) ([]byte, error) {
+		var content []byte
+		buf := make([]byte, 4096)
+		for len(content) <= maxTable {
+			n, err := retry(func() (int, error) { return unix.Read(fd, buf) })
+			if err != nil || n == 0 {
+				return content, err
+			}
+			content = append(content, buf[:n]...)
+		}
+		return nil, fmt.Errorf("more than %d bytes", maxTable)
+	})
+}
+
+// openAnd opens a file and reads it.
+func openAnd(path string, read func(fd int) ([]byte, error)) ([]byte, error) {
 	fd, err := retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %s: %w", path, err)
 	}
 	defer unix.Close(fd)
-	value, err := readFD(fd)
+	value, err := read(fd)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", path, err)
 	}

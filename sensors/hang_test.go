@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"brainjar/sensors/sensorstest"
 )
 
 // collect runs a sampler for n readings and returns them with the fake times
@@ -60,7 +62,7 @@ func TestHungZone(t *testing.T) {
 		release := make(chan struct{})
 		var calls, inside, most atomic.Int32
 		var log bytes.Buffer
-		s := machine("agx-orin-jp5")
+		s := machine(t, "agx-orin-jp5")
 		s.Interval, s.Log = 2*time.Second, slog.New(slog.NewTextHandler(&log, nil))
 		s.readFile = func(path string) ([]byte, error) {
 			if strings.HasSuffix(path, hung) && calls.Add(1) > 1 {
@@ -68,7 +70,7 @@ func TestHungZone(t *testing.T) {
 				<-release
 				inside.Add(-1)
 			}
-			return readFixture(path)
+			return readCaptured(path)
 		}
 		readings, times := collect(t, s, 8, func(i int) {
 			if i == 5 {
@@ -111,9 +113,14 @@ func TestAllZonesHung(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		defer close(release)
-		s := machine("orin-nano-jp6")
+		s := machine(t, "orin-nano-jp6")
 		s.Interval = 500 * time.Millisecond
-		s.readFile = func(string) ([]byte, error) { <-release; return nil, unix.EIO }
+		s.readFile = func(path string) ([]byte, error) {
+			if strings.Contains(path, "thermal_zone") {
+				<-release
+			}
+			return readCaptured(path)
+		}
 		readings, times := collect(t, s, 5, nil)
 		if last := times[4]; last != 4*s.Interval {
 			t.Errorf("the last reading came after %v, want %v", last, 4*s.Interval)
@@ -136,10 +143,7 @@ func TestAllZonesHung(t *testing.T) {
 // bus blocks a read: no Go deadline reaches it. A zone of such a file is
 // given up like any other, on the real clock.
 func TestReadBlockedInTheKernel(t *testing.T) {
-	root := t.TempDir()
-	if err := os.CopyFS(root, os.DirFS("testdata/agx-orin-jp5")); err != nil {
-		t.Fatal(err)
-	}
+	root := sensorstest.Board(t, "agx-orin-jp5")
 	fifo := filepath.Join(root, "sys/class/thermal/thermal_zone0/temp")
 	if err := os.Remove(fifo); err != nil {
 		t.Fatal(err)
@@ -237,9 +241,11 @@ func TestHungZoneComesBack(t *testing.T) {
 		release := make(chan struct{})
 		defer close(release)
 		var asked atomic.Int32
-		s := &Sampler{FS: FS(root), readFile: func(string) ([]byte, error) {
-			asked.Add(1)
-			<-release
+		s := &Sampler{FS: FS(root), readFile: func(path string) ([]byte, error) {
+			if strings.Contains(path, "thermal_zone") {
+				asked.Add(1)
+				<-release
+			}
 			return nil, unix.EIO
 		}}
 		sampling := s.begin(t.Context())

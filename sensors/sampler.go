@@ -16,7 +16,7 @@ type Sampler struct {
 	Disk          string        // path whose file system is watched; empty: none
 	Log           *slog.Logger  // nil: no log
 
-	readFile reader // nil: the function readFile
+	readFile reader // nil: that of FS
 }
 
 // Run hands one reading to out in each interval, the first at once, until ctx
@@ -78,20 +78,27 @@ func (s *Sampler) timeout() time.Duration {
 func (s *Sampler) begin(ctx context.Context) *sampling {
 	read, log := s.readFile, s.Log
 	if read == nil {
-		read = readFile
+		read = s.FS.reader()
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	sources := []*source{cpuSource(ctx, s.FS), memorySource(ctx, s.FS)}
+	sources := []*source{
+		boardSource(s.FS), cpuSource(ctx, s.FS), offlineSource(s.FS, read), memorySource(ctx, s.FS),
+		pressureSource(s.FS, read), nvmapSource(s.FS), emcSource(s.FS, read),
+	}
 	if s.Disk != "" {
 		sources = append(sources, diskSource(ctx, s.Disk))
 	}
 	return &sampling{
-		sources:  sources,
-		families: []*family{zoneFamily(s.FS, read)},
-		answers:  make(chan answer),
-		timeout:  s.timeout(),
-		log:      log,
+		sources: sources,
+		families: []*family{
+			zoneFamily(s.FS, read), chipFamily(s.FS, read), coolingFamily(s.FS, read),
+			gpuFamily(s.FS, read), cpuClockFamily(s.FS, read),
+		},
+		last:    nvidiaSources(ctx, s.FS),
+		answers: make(chan answer),
+		timeout: s.timeout(),
+		log:     log,
 	}
 }

@@ -11,11 +11,13 @@ import (
 type sampling struct {
 	sources  []*source
 	families []*family
+	last     []*source // those whose zones and GPUs come behind the kernel's
 	answers  chan answer
 	timeout  time.Duration
 	log      *slog.Logger
 
-	number int // of the round
+	number      int  // of the round
+	everHadZone bool // in a round before
 }
 
 // round asks every source and returns what they answered in time. It returns
@@ -32,8 +34,16 @@ func (s *sampling) round(ctx context.Context) (Reading, bool) {
 	for _, src := range s.all() {
 		s.report(src, &reading)
 	}
-	nameZones(reading.Zones)
+	s.complete(&reading)
 	return reading, true
+}
+
+// complete adds what follows from the answers of several sources.
+func (s *sampling) complete(r *Reading) {
+	nameZones(r.Zones)
+	s.everHadZone = s.everHadZone || len(r.Zones) > 0
+	r.EverHadZone = r.EverHadZone || s.everHadZone
+	r.Power = boardPower(r.Rails)
 }
 
 // gather asks and takes answers until nothing more is to be waited for, or the
@@ -76,7 +86,7 @@ func (s *sampling) all() []*source {
 			all = append(all, f.members[dir])
 		}
 	}
-	return all
+	return append(all, s.last...)
 }
 
 // ask starts reading each source that is ready and was not asked in this
@@ -84,8 +94,8 @@ func (s *sampling) all() []*source {
 // that a family's listing has just shown are asked in the same round.
 func (s *sampling) ask(ctx context.Context) (waiting int) {
 	for _, src := range s.all() {
-		if !src.busy && src.round < s.number {
-			src.busy, src.round, src.asked = true, s.number, time.Now()
+		if now := time.Now(); src.round < s.number && src.due(now) {
+			src.busy, src.round, src.asked = true, s.number, now
 			go func() {
 				accept, err := src.read()
 				select {
@@ -94,7 +104,7 @@ func (s *sampling) ask(ctx context.Context) (waiting int) {
 				}
 			}()
 		}
-		if src.busy && src.round == s.number {
+		if src.round == s.number && src.awaited() {
 			waiting++
 		}
 	}
@@ -105,7 +115,7 @@ func (s *sampling) ask(ctx context.Context) (waiting int) {
 // round, the answer is out of date, but the source is ready to be asked again.
 func (s *sampling) take(a answer) {
 	a.accept()
-	a.from.busy, a.from.err = false, a.err
+	a.from.busy, a.from.answered, a.from.err = false, true, a.err
 }
 
 // report puts the source's result into the reading, and logs when it begins

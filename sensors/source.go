@@ -1,7 +1,9 @@
 package sensors
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 )
 
@@ -14,9 +16,13 @@ type source struct {
 	read   func() (accept func(), err error) // accept stores what was read, also before an error
 	report func(r *Reading, err error)       // what was stored last, or that it failed
 
+	every time.Duration // the least time from question to question; 0: it is asked in each round
+	keep  time.Duration // how long the last answer counts while the next is made; 0: no answer is a failure
+
 	busy        bool      // read has not returned
 	asked       time.Time // when read was called last
 	round       int       // in which round that was
+	answered    bool      // read has returned once
 	err         error     // of the last read
 	failedSince time.Time // zero while it can be read
 }
@@ -42,10 +48,35 @@ type answer struct {
 	err    error
 }
 
+// due says whether the source is to be asked in a round that begins now.
+func (s *source) due(now time.Time) bool {
+	return !s.busy && (s.asked.IsZero() || now.Sub(s.asked) >= s.every)
+}
+
+// awaited says whether a round waits for the source once it was asked.
+func (s *source) awaited() bool { return s.busy && (s.keep == 0 || !s.answered) }
+
+// silence is the error of a source that has not answered: nothing of what it told
+// before is true any more.
+type silence struct {
+	source string
+	waited time.Duration
+}
+
+func (s silence) Error() string {
+	return fmt.Sprintf("cannot read %s: no answer for %s", s.source, s.waited.Round(time.Millisecond))
+}
+
+// silent says whether an error is that of a source that has not answered.
+func silent(err error) bool {
+	var s silence
+	return errors.As(err, &s)
+}
+
 // result returns how the source fared in a round that ends now.
 func (s *source) result(now time.Time) error {
-	if s.busy {
-		return fmt.Errorf("cannot read %s: no answer for %s", s.name, now.Sub(s.asked).Round(time.Millisecond))
+	if waited := now.Sub(s.asked); s.busy && waited >= s.keep {
+		return silence{s.name, waited}
 	}
 	return s.err
 }
@@ -97,4 +128,21 @@ func (f *family) update(dirs []string, member func(dir string) *source) {
 			delete(f.members, dir)
 		}
 	}
+}
+
+// newMembers makes a family of things that are read alike: one reads a thing in a
+// directory, given what was known of it before, and put puts what is known into a
+// Reading, with the error of the last attempt.
+func newMembers[T any](name string, list func() ([]string, error), read func(dir string, known T) (T, error), put func(r *Reading, dir string, known T, err error)) *family {
+	return newFamily(name, list, func(dir string) *source {
+		var known T
+		return &source{
+			name: filepath.Base(dir),
+			read: func() (func(), error) {
+				now, err := read(dir, known)
+				return func() { known = now }, err
+			},
+			report: func(r *Reading, err error) { put(r, dir, known, err) },
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package sensors
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,22 +15,58 @@ import (
 )
 
 // Zone is one thermal zone: a place on the board with a thermometer. Zone
-// numbers move between boots and kernels, so a zone is known by its type.
+// numbers move between boots and kernels, so a zone is known by its type. The
+// thermometers of a PC's processors and graphics cards are zones too.
 type Zone struct {
-	Name        string // its type; with "@thermal_zone4" after it where several zones have one type
-	Type        string // as the driver spells it: "tj-thermal", "CPU-therm", "acpitz"
-	Path        string // its directory
-	State       State
+	Name        string           // its type; with "@thermal_zone4" after it where several zones have one type
+	Type        string           // as the driver spells it: "tj-thermal", "CPU-therm", "acpitz", "k10temp-tctl"
+	Path        string           // its directory; of a card that nvidia-smi tells of, its name
+	State       State            //
 	Temperature quantity.Celsius // only where State is OK
-	Trips       []Trip
-	Err         error // why State is Failed
+	Trips       []Trip           //
+	Disabled    bool             // the kernel was told not to act on this zone; it is read all the same
+	Err         error            // why State is Failed
+}
+
+// zoneJSON is a Zone as it travels: a temperature that is not known is null.
+type zoneJSON struct {
+	Name     string                  `json:"name"`
+	Type     string                  `json:"type"`
+	Path     string                  `json:"path"`
+	State    State                   `json:"state"`
+	Celsius  Value[quantity.Celsius] `json:"celsius"`
+	Trips    []Trip                  `json:"trips,omitempty"`
+	Disabled bool                    `json:"disabled,omitempty"`
+	Error    string                  `json:"error,omitempty"`
+}
+
+// MarshalJSON writes the zone with its temperature in °C, or null.
+func (z Zone) MarshalJSON() ([]byte, error) {
+	wire := zoneJSON{z.Name, z.Type, z.Path, z.State, Value[quantity.Celsius]{z.State, z.Temperature}, z.Trips, z.Disabled, ""}
+	if z.Err != nil {
+		wire.Error = z.Err.Error()
+	}
+	return json.Marshal(wire)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote. Of the error its text is left.
+func (z *Zone) UnmarshalJSON(text []byte) error {
+	var wire zoneJSON
+	if err := json.Unmarshal(text, &wire); err != nil {
+		return err
+	}
+	*z = Zone{wire.Name, wire.Type, wire.Path, wire.State, wire.Celsius.V, wire.Trips, wire.Disabled, nil}
+	if wire.Error != "" {
+		z.Err = errors.New(wire.Error)
+	}
+	return nil
 }
 
 // Trip is a temperature at which the kernel acts by itself.
 type Trip struct {
-	Type        string // "critical", "hot", "passive", "active"
-	Temperature quantity.Celsius
-	Hysteresis  quantity.Celsius
+	Type        string           `json:"type"` // "critical", "hot", "passive", "active"
+	Temperature quantity.Celsius `json:"celsius"`
+	Hysteresis  quantity.Celsius `json:"hysteresis_celsius"`
 }
 
 // Trip returns the zone's lowest trip of a type. Trips are found by type, as
@@ -59,6 +96,10 @@ const (
 	hottest quantity.Celsius = 250
 )
 
+// policyZone begins the type of a PC's zone that has no thermometer: it carries the
+// firmware's wishes, and its driver makes up 20 °C.
+const policyZone = "INT3400"
+
 // maxTrips bounds how many trips of a zone are looked at.
 const maxTrips = 32
 
@@ -78,7 +119,15 @@ func readZone(read reader, known Zone) (Zone, error) {
 	if kind != known.Type {
 		zone.Trips = readTrips(read, known.Path)
 	}
+	mode, err := read(filepath.Join(known.Path, "mode"))
+	zone.Disabled = err == nil && trim(mode) == "disabled"
+	if strings.HasPrefix(kind, policyZone) {
+		return zone, nil
+	}
 	value, err := read(filepath.Join(known.Path, "temp"))
+	if err != nil && zone.Disabled {
+		return zone, nil // as is a radio's that is switched off
+	}
 	zone.State, zone.Temperature, err = temperature(value, err)
 	if err != nil {
 		return zone, fmt.Errorf("cannot read zone %s: %w", kind, err)

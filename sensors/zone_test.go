@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"brainjar/internal/quantity"
+	"brainjar/sensors/sensorstest"
 )
 
 func TestTemperature(t *testing.T) {
@@ -90,7 +91,8 @@ func TestReadFile(t *testing.T) {
 }
 
 func TestTripsAreFoundByType(t *testing.T) {
-	zone, err := readZone(readFile, Zone{Path: "testdata/agx-orin-jp5/sys/class/thermal/thermal_zone8"})
+	root := sensorstest.Board(t, "agx-orin-jp5")
+	zone, err := readZone(readFile, Zone{Path: filepath.Join(root, "sys/class/thermal/thermal_zone8")})
 	if err != nil {
 		t.Fatal(err)
 	}

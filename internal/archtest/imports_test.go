@@ -27,6 +27,7 @@ var layers = map[string][]string{
 	"transient":               {"internal/quantity"},
 	"transient/transienttest": {"internal/quantity", "transient"},
 	"sensors":                 {"internal/quantity"},
+	"sensors/sensorstest":     {},
 	"internal/ledger":         {"internal/quantity"},
 	"internal/quantity":       {},
 	"internal/archtest":       {},
@@ -55,14 +56,17 @@ var owners = []owner{
 	{"github.com/rogpeppe/go-internal/testscript", []string{"internal/cli"}},
 }
 
+// testHelpers may be imported by every test.
+var testHelpers = []string{"transient/transienttest", "sensors/sensorstest"}
+
 // Packages import only what lies below them. A test may also import the test
-// helpers in transient/transienttest.
+// helpers.
 func TestPackagesImportDownwards(t *testing.T) { hold(t, importDownwards) }
 
 func importDownwards(files []file) (complaints []string) {
 	eachImport(files, func(f file, spec *ast.ImportSpec, imported string) {
 		ours, ok := strings.CutPrefix(imported, module+"/")
-		if !ok || ours == f.dir() || f.isTest() && ours == "transient/transienttest" {
+		if !ok || ours == f.dir() || f.isTest() && slices.Contains(testHelpers, ours) {
 			return
 		}
 		allowed, known := layers[f.dir()]

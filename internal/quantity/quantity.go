@@ -1,5 +1,5 @@
 // Package quantity holds the physical quantities that brainjar reads from
-// people and shows to them: bytes, shares of a CPU, temperatures and power.
+// people and shows to them: bytes, shares of a CPU, temperatures, power and clocks.
 // Each is a type of its own, so that a size cannot be passed for a
 // temperature, and each knows its one way of being written. The package
 // imports nothing of brainjar and knows nothing of where a value comes from.
@@ -114,3 +114,15 @@ type Milliwatts int64
 
 // String writes the power in watts ("12.5 W").
 func (m Milliwatts) String() string { return fmt.Sprintf("%.1f W", float64(m)/1000) }
+
+// Hertz is a clock's frequency in Hz.
+type Hertz int64
+
+// String writes the frequency in MHz, or from 1 GHz on in GHz ("624 MHz",
+// "1.30 GHz").
+func (h Hertz) String() string {
+	if h >= 1e9 {
+		return fmt.Sprintf("%.2f GHz", float64(h)/1e9)
+	}
+	return fmt.Sprintf("%.0f MHz", float64(h)/1e6)
+}

@@ -48,6 +48,16 @@ func TestParsePercent(t *testing.T) {
 	}
 }
 
+func TestHertzString(t *testing.T) {
+	for in, want := range map[Hertz]string{
+		0: "0 MHz", 115200000: "115 MHz", 999e6: "999 MHz", 1300500000: "1.30 GHz",
+	} {
+		if got := in.String(); got != want {
+			t.Errorf("Hertz(%d) = %q, want %q", int64(in), got, want)
+		}
+	}
+}
+
 // What String writes exactly must be read back as the same value.
 func FuzzParseBytes(f *testing.F) {
 	for _, s := range []string{"512M", "8G", "1.5G", "0", "x", "9999999999999T"} {

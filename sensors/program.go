@@ -1,0 +1,77 @@
+package sensors
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// programDirs are where programs of the vendor lie. PATH is not asked: brainjar is
+// root.
+var programDirs = []string{"usr/bin", "usr/sbin", "usr/local/bin"}
+
+// errNoProgram is that a program of the vendor is not installed.
+var errNoProgram = errors.New("not installed")
+
+// program finds one of the vendor's programs on this machine.
+func (fs FS) program(name string) (string, error) {
+	for _, dir := range programDirs {
+		path := fs.path(dir, name)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("cannot find %s: %w", name, errNoProgram)
+}
+
+// mostOutput is how much of a program's output is kept, in bytes.
+const mostOutput = 1 << 20
+
+// run runs a program with fixed arguments, an empty standard input and no
+// environment of brainjar's, and returns its output and errors together. After the
+// limit it is killed with all its children, and that is an error, as is an exit
+// code other than 0. A program that is stuck in the kernel holds the caller for as
+// long as it is.
+func run(ctx context.Context, limit time.Duration, program string, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var output capped
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
+	cmd.Stdout, cmd.Stderr = &output, &output
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second // for its output, which a child that left the group could hold
+	err := cmd.Run()
+	name := filepath.Base(program)
+	switch {
+	case ctx.Err() != nil && err != nil:
+		return nil, fmt.Errorf("cannot run %s: no answer within %s: %w", name, limit, ctx.Err())
+	case err != nil:
+		return nil, fmt.Errorf("cannot run %s: %w: %s", name, err, firstLine(output.Bytes()))
+	}
+	return output.Bytes(), nil
+}
+
+// capped keeps the beginning of what is written to it.
+type capped struct{ bytes.Buffer }
+
+// Write never fails, so that the program is not killed for what it writes.
+func (c *capped) Write(p []byte) (int, error) {
+	if room := mostOutput - c.Len(); room > 0 {
+		c.Buffer.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}
+
+// firstLine is enough of an output to put into an error.
+func firstLine(output []byte) string {
+	line, _, _ := bytes.Cut(bytes.TrimSpace(output), []byte("\n"))
+	return string(line[:min(len(line), 200)])
+}
