@@ -137,10 +137,14 @@ func (s *socket) Write(b []byte) (int, error) {
 func (s *socket) Read(b []byte) (int, error) {
 	n, err := s.Conn.Read(b)
 	if n > 0 {
-		now := time.Now()
-		s.heard.Store(&now)
+		s.hear()
 	}
 	return n, err
+}
+
+func (s *socket) hear() {
+	now := time.Now()
+	s.heard.Store(&now)
 }
 
 // silent returns for how long the peer has not been heard.

@@ -95,13 +95,14 @@ func properties(spec Spec, host Host, recorder []string) ([]sddbus.Property, []s
 	warnings, err := addLimits(&props, spec.Limits, host, spec.AllowUnenforced)
 	deviceWarnings, deviceErr := addDevices(&props, spec, host)
 	warnings = append(warnings, deviceWarnings...)
-	errs := []error{err, deviceErr}
+	errs := []error{err, deviceErr, checkStreams(spec)}
 
 	if spec.Kind == Scope {
 		errs = append(errs, addScope(&props, spec, host))
 	} else {
 		errs = append(errs, addIdentity(&props, spec, host))
 		addExec(&props, spec, recorder)
+		addStreams(&props, spec)
 		more, err := addSandbox(&props, spec, host)
 		warnings = append(warnings, more...)
 		warnings = append(warnings, addEnvironment(&props, spec, host)...)
@@ -199,11 +200,9 @@ func addIdentity(props *propertyList, spec Spec, host Host) error {
 	return nil
 }
 
-// addLog adds how the output gets into the journal and is found there.
+// addLog adds how what is in the journal is found there. Besides the output, that
+// is what systemd itself says of the unit.
 func addLog(props *propertyList, spec Spec, host Host) (warnings []string) {
-	props.add("StandardInput", "null")
-	props.add("StandardOutput", "journal")
-	props.add("StandardError", "journal")
 	props.add("SyslogIdentifier", Prefix+spec.Experiment)
 	bounded := spec.LogRate.Burst > 0 && spec.LogRate.Interval > 0
 	if host.User {

@@ -41,7 +41,7 @@ func (m *Manager) startScope(ctx context.Context, c *conn, t *tracked, spec Spec
 		m.drop(t)
 		return err
 	}
-	child, err := forkHelper()
+	child, err := forkHelper(spec)
 	if err != nil {
 		m.drop(t)
 		return err
@@ -254,6 +254,7 @@ type scopePlan struct {
 	Command     []string
 	Environment []string
 	Directory   string
+	Connected   bool   // its output goes where it is to go already, not to the journal
 	Identifier  string // in the journal
 	Unit        string
 	OpenFiles   uint64

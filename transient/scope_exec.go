@@ -29,24 +29,25 @@ type child struct {
 	pidfd   *os.File // readable when it has ended
 }
 
-// forkHelper starts the helper. It has a session of its own and no descriptor
-// of the Manager's; it ends by itself if the Manager does before it is told.
-func forkHelper() (*child, error) {
+// forkHelper starts the helper of a spec's scope. It has a session of its own and
+// no descriptor of the Manager's but those of the spec's output; it ends by itself
+// if the Manager does before it is told.
+func forkHelper(spec Spec) (*child, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a socket for the helper: %w", err)
 	}
 	ours, theirs := os.NewFile(uintptr(pair[0]), "control"), os.NewFile(uintptr(pair[1]), "helper")
 	defer theirs.Close()
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	streams, closeStreams, err := scopeStreams(spec)
 	if err != nil {
 		ours.Close()
 		return nil, fmt.Errorf("cannot start the helper: %w", err)
 	}
-	defer null.Close()
+	defer closeStreams()
 	pidfd := -1
 	process, err := os.StartProcess("/proc/self/exe", []string{"brainjar", scopeMode}, &os.ProcAttr{
-		Dir: "/", Env: []string{}, Files: []*os.File{null, null, null, theirs},
+		Dir: "/", Env: []string{}, Files: append(streams, theirs),
 		Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd},
 	})
 	if err != nil {
@@ -62,6 +63,26 @@ func forkHelper() (*child, error) {
 	}
 	_ = unix.SetNonblock(pidfd, true) // makes os.NewFile poll it
 	return &child{pid, ours, os.NewFile(uintptr(pidfd), "pidfd")}, nil
+}
+
+// scopeStreams opens where the helper, and then the program, reads and writes.
+func scopeStreams(spec Spec) (streams []*os.File, closeAll func(), err error) {
+	if spec.Streams != nil {
+		return spec.Streams[:], func() {}, nil
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	if spec.LogFile == "" {
+		return []*os.File{null, null, null}, func() { null.Close() }, nil
+	}
+	log, err := openLog(spec.LogFile)
+	if err != nil {
+		null.Close()
+		return nil, nil, err
+	}
+	return []*os.File{null, log, log}, func() { null.Close(); log.Close() }, nil
 }
 
 // execute tells the helper the plan and waits until it has executed the
@@ -146,13 +167,9 @@ func runScopeExec(args []string) int {
 
 // become executes the program. It returns only if it cannot.
 func (p scopePlan) become() error {
-	// Without a journal the output is lost; to hand it to brainjar would tie
-	// the program's life to brainjar's.
-	if journal, err := journalStream(p.Identifier, p.Unit); err == nil {
-		for _, fd := range []int{1, 2} {
-			if err := unix.Dup3(journal, fd, 0); err != nil {
-				return fmt.Errorf("cannot connect it to the journal: %w", err)
-			}
+	if !p.Connected {
+		if err := p.connectJournal(); err != nil {
+			return err
 		}
 	}
 	adjust := []byte(fmt.Sprint(oomScoreAdjust))
@@ -175,6 +192,21 @@ func (p scopePlan) become() error {
 	}
 	err := syscall.Exec(p.Command[0], p.Command, p.Environment)
 	return fmt.Errorf("cannot execute %s: %w", p.Command[0], err)
+}
+
+// connectJournal sends the output to the journal. Without a journal it is lost; to
+// hand it to brainjar would tie the program's life to brainjar's.
+func (p scopePlan) connectJournal() error {
+	journal, err := journalStream(p.Identifier, p.Unit)
+	if err != nil {
+		return nil //nolint:nilerr // see above
+	}
+	for _, fd := range []int{1, 2} {
+		if err := unix.Dup3(journal, fd, 0); err != nil {
+			return fmt.Errorf("cannot connect it to the journal: %w", err)
+		}
+	}
+	return nil
 }
 
 // limitOpenFiles sets how many files may be open. A number that nobody wrote is

@@ -19,7 +19,7 @@ func (m *Manager) scopePlan(spec Spec) (scopePlan, error) {
 	m.mu.Unlock()
 	plan := scopePlan{
 		Command: spec.Command, Directory: spec.WorkingDirectory, OpenFiles: spec.OpenFiles,
-		Identifier: Prefix + spec.Experiment, Unit: spec.Unit(),
+		Connected: spec.Streams != nil || spec.LogFile != "", Identifier: Prefix + spec.Experiment, Unit: spec.Unit(),
 		OpenFilesImplied: slices.Contains(spec.Limits.Implied, limitOpenFiles),
 	}
 	base := []string{"PATH=" + defaultPath}

@@ -74,7 +74,7 @@ func (m *Manager) start(ctx context.Context, spec Spec) error {
 	}
 	var command []string
 	err = m.inspect(ctx, spec.Unit(), func() (err error) {
-		if err = CheckNamed(spec); err == nil {
+		if err = errors.Join(CheckNamed(spec), prepareLog(spec.LogFile)); err == nil {
 			command, err = resolveCommand(spec)
 		}
 		return err
@@ -99,6 +99,8 @@ func (m *Manager) start(ctx context.Context, spec Spec) error {
 		return m.adopt(ctx, c, t, spec, props)
 	case spec.Kind == Scope:
 		return m.startScope(ctx, c, t, spec, props)
+	case spec.Streams != nil:
+		return m.submitStreams(ctx, c, t, spec, props)
 	}
 	return m.submit(ctx, c, t, props)
 }
@@ -196,10 +198,18 @@ func (m *Manager) drop(t *tracked) {
 
 // submit asks systemd for the unit and waits until it is known to exist.
 func (m *Manager) submit(ctx context.Context, c *conn, t *tracked, props []sddbus.Property) error {
-	job, err := m.create(ctx, c, t.unit.Name, props)
+	return m.submitOver(ctx, c, c, t, props)
+}
+
+// submitOver asks over another connection than the one on which the events come.
+func (m *Manager) submitOver(ctx context.Context, c, over *conn, t *tracked, props []sddbus.Property) error {
+	job, err := m.create(ctx, over, t.unit.Name, props)
 	m.mu.Lock()
 	switch {
 	case errors.Is(err, ErrUncertain):
+		if over != c {
+			c.close() // the next one shows what became of the unit
+		}
 		t.order.lost = err
 	case err != nil:
 		m.mu.Unlock()

@@ -12,6 +12,7 @@
 package transient
 
 import (
+	"os"
 	"syscall"
 	"time"
 
@@ -100,6 +101,18 @@ type Spec struct {
 	Sandbox       Sandbox
 	WritablePaths []string
 	LogRate       LogRate
+
+	// Output goes to the journal and there is no input, unless one of these is
+	// set.
+	//
+	// Streams are handed over as standard input, output and error, as they are:
+	// the program reads and writes them itself. Start does not close them. systemd
+	// keeps its own until the unit has ended and, if it failed, until Forget.
+	Streams *[3]*os.File
+	// LogFile is the path of a file that output and errors are appended to. Start
+	// makes it, with mode 0640, if it is missing; its directory is there, belongs
+	// to the Manager's user, and nobody else may write in it.
+	LogFile string
 
 	// AllowUnenforced starts the unit although a limit that the user asked
 	// for cannot be enforced by this machine.
