@@ -124,7 +124,7 @@ func openLog(path string) (*os.File, error) {
 	if !ok || !info.IsDir() || int(stat.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
 		return nil, fmt.Errorf("cannot append the output to %s: others may write in its directory", path)
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o640)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o640) //nolint:gosec // an administrator may give the directory a group that reads
 	if err != nil {
 		return nil, fmt.Errorf("cannot append the output to a file: %w", err)
 	}
