@@ -43,6 +43,7 @@ func (l launch) spec() (transient.Spec, error) {
 		StopSignal: c.StopSignal, StopTimeout: c.StopTimeout,
 		Sandbox: transient.Sandbox(c.Sandbox), WritablePaths: c.WritablePaths,
 		LogRate:         transient.LogRate(c.LogRate),
+		Streams:         (*[3]*os.File)(l.streams),
 		AllowUnenforced: c.AllowUnenforced,
 	}
 	for _, d := range c.Devices {
