@@ -1,0 +1,195 @@
+package runlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"brainjar/internal/quantity"
+)
+
+// Terms say how much is kept.
+type Terms struct {
+	Budget      quantity.Bytes    // for all files together
+	Experiments map[string]Limits // by id; the files of others are kept as long as the budget allows
+}
+
+// Limits are the terms of one experiment.
+type Limits struct {
+	Size quantity.Bytes // of one file
+	Runs int            // the newest so many files are kept
+	Live int            // the run that is under way, whose file stays; 0: none is
+}
+
+// How often files are looked at: those of runs under way, and all.
+const (
+	lookEvery  = 2 * time.Second
+	sweepEvery = time.Minute
+)
+
+// Run holds files to the terms until ctx ends. While terms returns an error, as
+// long as it is not known what runs, nothing is removed.
+func (l *Logs) Run(ctx context.Context, terms func(context.Context) (Terms, error)) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	var swept time.Time
+	var told string
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		t, err := terms(ctx)
+		if err != nil {
+			continue
+		}
+		now := time.Now()
+		if now.Sub(swept) >= sweepEvery {
+			err, swept = l.sweep(t, now), now
+		} else {
+			err = l.look(t)
+		}
+		words := ""
+		if err != nil {
+			words = err.Error()
+		}
+		if words != told && err != nil {
+			l.log.Warn("log files may become larger than they should", "err", err)
+		}
+		told = words
+	}
+}
+
+// look bounds the files of the runs that are under way.
+func (l *Logs) look(t Terms) error {
+	var errs []error
+	for experiment, limits := range t.Experiments {
+		if limits.Live > 0 {
+			errs = append(errs, l.bound(l.path(experiment, limits.Live), limits.Size))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// sweep bounds all files, and removes those that are too many or too much.
+func (l *Logs) sweep(t Terms, now time.Time) error {
+	dirs, err := os.ReadDir(l.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	errs := []error{err}
+	var total quantity.Bytes
+	var ended []File
+	for _, dir := range dirs {
+		files, err := l.Files(dir.Name())
+		errs = append(errs, err)
+		limits, known := t.Experiments[dir.Name()]
+		for i, f := range files {
+			if known {
+				errs = append(errs, l.bound(f.Path, limits.Size))
+				f.Size = min(f.Size, limits.Size)
+			}
+			// What was written to a moment ago may be of a run that has begun since.
+			mayGo := f.Run != limits.Live && now.Sub(f.Modified) > sweepEvery
+			if known && mayGo && len(files)-i > limits.Runs {
+				errs = append(errs, l.remove(f.Path))
+				continue
+			}
+			if total += f.Size; mayGo {
+				ended = append(ended, f)
+			}
+		}
+	}
+	slices.SortFunc(ended, func(a, b File) int { return a.Modified.Compare(b.Modified) })
+	for _, f := range ended {
+		if total <= t.Budget {
+			break
+		}
+		errs = append(errs, l.remove(f.Path))
+		total -= f.Size
+	}
+	for _, dir := range dirs {
+		l.tidy(dir.Name())
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Logs) remove(path string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.removed, path)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot remove an old log file: %w", err)
+	}
+	return nil
+}
+
+// tidy removes the directory of an experiment that has no files any more.
+func (l *Logs) tidy(experiment string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = os.Remove(filepath.Join(l.dir, experiment)) // which fails if there are any
+}
+
+// bound cuts the older half off a file that is larger than it may be. The program
+// that appends to it does not notice, and nothing that it writes meanwhile is lost:
+// the bytes are taken out of the file (ext4, xfs) or, where the file system cannot
+// do that, a hole is made in their place (btrfs, tmpfs). Where it can do neither,
+// the file is emptied. See fallocate(2).
+func (l *Logs) bound(path string, limit quantity.Bytes) error {
+	f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot bound a log file: %w", err)
+	}
+	defer f.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("cannot bound a log file: %w", err)
+	}
+	holds, keep := size(info), int64(limit/2)
+	if holds <= int64(limit) {
+		return nil
+	}
+	block := int64(4096)
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		block = st.Blksize
+	}
+	whole := (info.Size() - keep) / block * block // of less, zeros would be left
+	err = l.allocate(f, unix.FALLOC_FL_COLLAPSE_RANGE, whole)
+	if err == nil {
+		l.removed[path] += whole
+		return nil
+	}
+	if l.allocate(f, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, whole) == nil {
+		return nil
+	}
+	if err := f.Truncate(0); err != nil {
+		return fmt.Errorf("cannot bound a log file: %w", err)
+	}
+	l.removed[path] += info.Size()
+	return nil
+}
+
+// allocate changes the beginning of a file, of a length in bytes.
+func (l *Logs) allocate(f *os.File, mode uint32, length int64) error {
+	for {
+		err := l.fallocate(int(f.Fd()), mode, 0, length)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
