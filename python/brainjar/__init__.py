@@ -1,0 +1,64 @@
+"""Talks to brainjar, the supervisor of long experiments.
+
+    from brainjar import Client
+
+    client = Client()
+    client.start("amnesiac_001", keys={"memory_max": "8G"}, wait=True)
+    for line in client.logs("amnesiac_001", follow=True):
+        print(line)
+
+SystemdManager and SystemdWebMonitor are for programs that were written for the
+manager that brainjar replaces.
+"""
+
+from .client import Client
+from .errors import (
+    BadRequestError,
+    BrainjarError,
+    ConfigError,
+    ConflictError,
+    ForbiddenError,
+    NoJournalError,
+    NotAdmittedError,
+    NotReadyError,
+    NotWrittenError,
+    UnknownExperimentError,
+    UnreachableError,
+    WaitTimeoutError,
+)
+from .manager import ExperimentStatus, ServiceState, SubState, SystemdManager
+from .model import Event, Experiment, Line, Plan, Run, Status, Step, Supervisor, Why
+from .streams import EventStream, Stream
+from .web import SystemdWebMonitor
+
+__all__ = [
+    "BadRequestError",
+    "BrainjarError",
+    "Client",
+    "ConfigError",
+    "ConflictError",
+    "Event",
+    "EventStream",
+    "Experiment",
+    "ExperimentStatus",
+    "ForbiddenError",
+    "Line",
+    "NoJournalError",
+    "NotAdmittedError",
+    "NotReadyError",
+    "NotWrittenError",
+    "Plan",
+    "Run",
+    "ServiceState",
+    "Status",
+    "Step",
+    "Stream",
+    "SubState",
+    "Supervisor",
+    "SystemdManager",
+    "SystemdWebMonitor",
+    "UnknownExperimentError",
+    "UnreachableError",
+    "WaitTimeoutError",
+    "Why",
+]
