@@ -171,7 +171,7 @@ class SystemdManager:
 
         def start() -> bool:
             self.client.start(experiment_id, config, _keys(env_vars or {}))
-            return self._settled(experiment_id, 0)
+            return self._settled(experiment_id)
 
         return self._do(f"start {experiment_id}", start)
 
@@ -191,7 +191,7 @@ class SystemdManager:
         def restart() -> bool:
             before = self.client.get(experiment_id)
             self.client.restart(experiment_id)
-            return self._settled(experiment_id, before.run if before.active else 0)
+            return self._settled(experiment_id, before.run if before.active else None)
 
         return self._do(f"restart {experiment_id}", restart)
 
@@ -273,11 +273,11 @@ class SystemdManager:
         done = [self._do(f"{order} {id}", partial(give, id)) for id in ids]
         return all(done)
 
-    def _settled(self, id: str, after: int) -> bool:
-        """Waits until a run later than ``after`` runs, or it is clear that it waits."""
+    def _settled(self, id: str, old: Optional[int] = None) -> bool:
+        """Waits until another run than the old one runs, or it is clear that it waits or failed."""
 
         def done(e: Experiment) -> bool:
-            if e.run <= after and (e.active or e.phase == "queued"):
+            if e.active and e.run == old:
                 return False
             return e.phase != "starting" and (e.phase != "queued" or bool(e.reason))
 
