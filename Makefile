@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X brainjar/internal/cli.Version=$(VERSION)
 GOBUILD := go build -trimpath -ldflags '$(LDFLAGS)'
 SCRIPTS := $(filter-out lab/README.md lab/demo.toml lab/faults,$(wildcard lab/*)) .ci/run
 
-.PHONY: build demo test test-unit test-lab test-vm test-faults test-power test-arm64 bench lint dist clean
+.PHONY: build demo test test-unit test-lab test-python test-vm test-faults test-power test-arm64 bench lint dist clean
 
 build: ## the binary, for this machine
 	$(GOBUILD) -o brainjar .
@@ -18,7 +18,7 @@ dist: ## static binaries for both architectures, checked
 demo: build ## the main job, on real systemd
 	lab/real lab/demo ./brainjar
 
-test: test-unit test-lab ## everything that this machine can run in minutes
+test: test-unit test-lab test-python ## everything that this machine can run in minutes
 
 test-unit:
 	go vet ./... && go vet -tags lab ./...
@@ -29,6 +29,11 @@ test-lab: ## the suites on real systemd
 	shellcheck -x $(SCRIPTS)
 	lab/suite-build dist/lab
 	lab/test dist/lab
+
+test-python: ## the Python package: alone, and against a real brainjar
+	lab/install python3
+	cd python && python3 -W error -m unittest discover -t . -s tests
+	lab/python.test
 
 test-vm: ## the same suites in a virtual machine with cgroup v2 (slow)
 	lab/install-vm

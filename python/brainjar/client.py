@@ -10,10 +10,10 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 from urllib.parse import quote
 
 from . import times
-from .errors import NotReadyError, UnreachableError, WaitTimeoutError
+from .errors import NotReadyError, UnknownExperimentError, UnreachableError, WaitTimeoutError
 from .model import Experiment, Line, Plan, Run, Status, Why, read, read_list
 from .streams import EventStream, Stream
-from .transport import Deadline, Query, Transport, default_socket
+from .transport import PATIENCE, Deadline, Query, Transport, default_socket
 
 # How long to wait between two attempts to ask a brainjar that went away, in seconds.
 _RETRY = 0.25
@@ -209,7 +209,7 @@ class Client:
         return Stream(self._transport.stream("/logs", query), Line)
 
     def events(
-        self, *ids: str, after: Optional[int] = None, patience: Optional[float] = 60.0
+        self, *ids: str, after: Optional[int] = None, patience: Optional[float] = PATIENCE
     ) -> EventStream:
         """Follows what happens, from now on or from after the event of that id.
 
@@ -242,24 +242,36 @@ class Client:
     ) -> Experiment:
         # Each look at it follows the opening of the stream, or one of its events:
         # so no change is missed for good.
-        id, deadline = e.experiment, Deadline(timeout)
-        why: Optional[BaseException] = None
+        id, deadline, gone = e.experiment, Deadline(timeout), Deadline(PATIENCE)
         while not done(e):
             if deadline.passed():
-                stands = f"{id} is still {e.phase}" + (f": {e.reason}" if e.reason else "")
-                raise WaitTimeoutError(stands) from why
+                raise WaitTimeoutError(f"{id} is still {e.phase}" + (f": {e.reason}" if e.reason else ""))
             try:
                 with closing(self._transport.stream("/events", {"id": id}, deadline)) as messages:
-                    e = self.get(id)
+                    e, gone = self._settled(id), Deadline(PATIENCE)
                     while not done(e):
                         next(messages)
-                        e = self.get(id)
+                        e, gone = self._settled(id), Deadline(PATIENCE)
             except WaitTimeoutError:
                 pass
             except (UnreachableError, NotReadyError, StopIteration) as err:
-                why = err  # brainjar ends, and perhaps comes back
+                if gone.passed():
+                    raise UnreachableError("brainjar has ended, and does not come back") from err
                 time.sleep(_RETRY)
         return e
+
+    def _settled(self, id: str) -> Experiment:
+        """How an experiment stands, unless brainjar has just come, or is about to go.
+
+        What it has stopped because it leaves is started again when it is back.
+        """
+        status = self.status(id)
+        if not status.supervisor.ready or status.supervisor.leaving:
+            raise NotReadyError("brainjar does not know yet what runs, or is ending")
+        for e in status.experiments:
+            if e.experiment == id:
+                return e
+        raise UnknownExperimentError(f"{id} is not one experiment")
 
     def _order(self, id: str, order: str, body: Any = None) -> Experiment:
         return read(Experiment, self._transport.call("POST", _path(id, order), None, body))

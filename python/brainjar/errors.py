@@ -39,7 +39,7 @@ class UnreachableError(BrainjarError):
 class WaitTimeoutError(BrainjarError, TimeoutError):
     """What was waited for did not happen in time. Nothing was undone."""
 
-    code = "timeout"
+    code = "wait-timeout"
 
 
 class BadRequestError(BrainjarError):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from functools import partial
-from typing import Any, Callable, Deque, Dict, List, Mapping, Optional
+from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Tuple
 
 from .client import Client, Path
 from .errors import BrainjarError, WaitTimeoutError
@@ -32,7 +32,7 @@ SYSTEMCTL_LIMIT = 130.0
 
 # Variables of the old environment files that are keys of the configuration now.
 # What NVPMODEL_MODE and the rest held was text, but for the temperature.
-_KEYS: Mapping[str, "tuple[str, Callable[[str], Any]]"] = {
+_KEYS: Mapping[str, Tuple[str, Callable[[str], Any]]] = {
     "EXPERIMENT_RAM_LIMIT": ("memory_max", str),
     "EXPERIMENT_CPU_QUOTA": ("cpu_quota", str),
     "NVPMODEL_MODE": ("power_mode", str),

@@ -78,6 +78,8 @@ class Experiment:
     queued_at: Optional[datetime] = _time()
     due_at: Optional[datetime] = _time()  # end of backoff
     last_result: str = ""
+    command: List[str] = _list()
+    config: str = ""
     unit: str = ""
     invocation: str = ""
     pid: Optional[int] = None

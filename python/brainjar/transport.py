@@ -21,6 +21,10 @@ CONNECT_LIMIT = 5.0
 ANSWER_LIMIT = 60.0
 SILENCE_LIMIT = 90.0
 
+# How long a brainjar that went away is waited for, in seconds: it has two minutes
+# to stop what runs, and then comes back if it was restarted.
+PATIENCE = 180.0
+
 # How large an answer may be that is no stream, in bytes.
 MAX_ANSWER = 256 << 20
 

@@ -23,7 +23,7 @@ class ManagerTest(FakeTest):
     def handle(self, h: Handler, r: Request) -> None:
         id = r.path.split("/")[3] if r.path.startswith("/v1/experiments/") else ""
         if r.path == "/v1/status":
-            h.json({"supervisor": {}, "experiments": list(self.stands.values())})
+            h.json({"supervisor": {"ready": True}, "experiments": list(self.stands.values())})
         elif r.path == "/v1/events":
             h.begin()
             self.fake.gate.wait(PATIENCE)

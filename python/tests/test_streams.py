@@ -215,13 +215,16 @@ class WaitTest(FakeTest):
         retry.start()
         self.addCleanup(retry.stop)
         self.stands = experiment("running")
+        self.supervisor = {"ready": True}
 
     def handle(self, h: Handler, r: Request) -> None:
-        if r.path != "/v1/events":
+        if r.path == "/v1/events":
+            h.begin()
+            self.change(h)
+        elif r.path == "/v1/status":
+            h.json({"supervisor": self.supervisor, "experiments": [self.stands]})
+        else:
             h.json(self.stands)
-            return
-        h.begin()
-        self.change(h)
 
     def change(self, h: Handler) -> None:
         """What happens once a stream of events is open."""
@@ -259,6 +262,32 @@ class WaitTest(FakeTest):
         with mock.patch.object(self, "change", change):
             client = self.serve(self.handle)
             self.assertEqual(client.wait("a", PATIENCE).phase, "succeeded")
+
+    def test_what_a_brainjar_says_that_comes_or_goes_does_not_count(self) -> None:
+        def change(h: Handler) -> None:
+            if len(h.server.fake.requests) < 9:
+                self.supervisor = {"ready": True, "leaving": True}
+                self.stands = experiment("stopped")
+            elif len(h.server.fake.requests) < 12:
+                self.supervisor = {"ready": False}
+                self.stands = experiment("idle")
+            else:
+                self.supervisor = {"ready": True}
+                self.stands = experiment("succeeded")
+            h.server.fake.gate.wait(PATIENCE)
+
+        with mock.patch.object(self, "change", change):
+            self.assertEqual(self.serve(self.handle).wait("a", PATIENCE).phase, "succeeded")
+
+    def test_brainjar_that_does_not_come_back(self) -> None:
+        client = self.serve(self.handle)
+        patience = mock.patch("brainjar.client.PATIENCE", 0.2)
+        with patience, mock.patch.object(self, "change", lambda h: h.cut()):
+            gone = threading.Timer(0.1, self.fake.leave)
+            gone.start()
+            self.addCleanup(gone.join)
+            with self.assertRaisesRegex(brainjar.UnreachableError, "does not come back"):
+                client.wait("a")
 
     def test_time_limit(self) -> None:
         self.stands = experiment("queued", reason="4 of 4 running")
