@@ -13,10 +13,12 @@ manager that brainjar replaces.
 
 from .client import Client
 from .errors import (
+    AnswerTimeoutError,
     BadRequestError,
     BrainjarError,
     ConfigError,
     ConflictError,
+    EventsLostError,
     ForbiddenError,
     NoJournalError,
     NotAdmittedError,
@@ -32,6 +34,7 @@ from .streams import EventStream, Stream
 from .web import SystemdWebMonitor
 
 __all__ = [
+    "AnswerTimeoutError",
     "BadRequestError",
     "BrainjarError",
     "Client",
@@ -39,6 +42,7 @@ __all__ = [
     "ConflictError",
     "Event",
     "EventStream",
+    "EventsLostError",
     "Experiment",
     "ExperimentStatus",
     "ForbiddenError",

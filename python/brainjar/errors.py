@@ -90,6 +90,18 @@ class NotWrittenError(BrainjarError):
     code = "not-written"
 
 
+class EventsLostError(BrainjarError):
+    """Events happened faster than they were read, and some were lost."""
+
+    code = "behind"
+
+
+class AnswerTimeoutError(BrainjarError):
+    """systemd or the disk does not answer brainjar. What was ordered may still be done."""
+
+    code = "timeout"
+
+
 class NoJournalError(BrainjarError):
     """The output of experiments cannot be read on this machine."""
 
@@ -110,6 +122,8 @@ _CLASSES: Dict[str, Type[BrainjarError]] = {
             NotAdmittedError,
             NotReadyError,
             NotWrittenError,
+            EventsLostError,
+            AnswerTimeoutError,
             NoJournalError,
         )
     },

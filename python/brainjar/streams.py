@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from types import TracebackType
 from typing import Any, Callable, Generic, Iterator, Optional, Type, TypeVar
 
@@ -34,11 +35,17 @@ class Stream(Iterator[T], Generic[T]):
 
     def __next__(self) -> T:
         try:
-            return self._read(next(self._messages))
-        except (BrainjarError, StopIteration):
-            if self._closed.is_set():
-                raise StopIteration from None
-            raise
+            message = next(self._messages)
+            if message.event != "end":
+                return self._read(message)
+        except (BrainjarError, StopIteration) as err:
+            if not self._closed.is_set():
+                self.close()
+                if isinstance(err, StopIteration):
+                    raise UnreachableError("brainjar has ended, and the stream with it") from err
+                raise
+        self.close()
+        raise StopIteration
 
     def _read(self, message: Message) -> T:
         return model.read(self._kind, decode(message))
@@ -74,40 +81,46 @@ class EventStream(Stream[model.Event]):
         self._after = "" if after is None else str(after)
         self._patience = patience
         super().__init__(connect(self._after), model.Event)
-        self._delay = _FIRST_DELAY
+        self._well()
 
     def __next__(self) -> model.Event:
-        broken: Optional[Deadline] = None
-        while True:
+        while not self._closed.is_set():
             try:
                 message = next(self._messages)
+                event = self._read(message)
+                self._after = message.id or str(event.id)
+                self._well()
+                return event
             except (UnreachableError, NotReadyError, StopIteration) as err:
-                if self._closed.is_set():
-                    raise StopIteration from None
-                broken = broken or Deadline(self._patience)
-                self._again(broken, err)
-                continue
+                self._again(err)
             except BrainjarError:
-                if self._closed.is_set():
-                    raise StopIteration from None
-                raise
-            self._delay = _FIRST_DELAY
-            event = self._read(message)
-            self._after = message.id or str(event.id)
-            return event
+                if not self._closed.is_set():
+                    self.close()
+                    raise
+        raise StopIteration
 
-    def _again(self, broken: Deadline, why: BaseException) -> None:
+    def _well(self) -> None:
+        """Notes that there is a connection, and no trouble with it."""
+        self._connected = time.monotonic()
+        self._delay = _FIRST_DELAY
+        self._gone: Optional[Deadline] = None
+
+    def _again(self, why: BaseException) -> None:
         """Connects again, unless that has been tried for too long, or it was closed."""
+        if time.monotonic() - self._connected > _LAST_DELAY:
+            self._well()
+        self._gone = self._gone or Deadline(self._patience)
         while not self._closed.wait(self._delay):
             self._delay = min(2 * self._delay, _LAST_DELAY)
-            if broken.passed():
+            if self._gone.passed():
+                self.close()
                 raise UnreachableError("brainjar has ended, and does not come back") from why
             try:
                 messages = self._connect(self._messages.last_id or self._after)
             except (UnreachableError, NotReadyError) as err:
                 why = err
                 continue
-            self._messages = messages
+            self._messages, self._connected = messages, time.monotonic()
             if self._closed.is_set():  # meanwhile: that closed the old ones
                 messages.close()
             return

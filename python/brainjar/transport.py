@@ -16,10 +16,10 @@ from .errors import BrainjarError, ForbiddenError, UnreachableError, WaitTimeout
 from .sse import Message, Parser
 
 # How long connecting may take, in seconds; how long an answer that is no stream;
-# how long a stream may be silent. brainjar sends comments on a quiet stream.
+# how long a stream may be silent. brainjar says every 15 s that it is alive.
 CONNECT_LIMIT = 5.0
 ANSWER_LIMIT = 60.0
-SILENCE_LIMIT = 90.0
+SILENCE_LIMIT = 45.0
 
 # How long a brainjar that went away is waited for, in seconds: it has two minutes
 # to stop what runs, and then comes back if it was restarted.

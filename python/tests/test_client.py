@@ -155,6 +155,8 @@ class ErrorTest(FakeTest):
             ("config", 422, brainjar.ConfigError),
             ("not-admitted", 422, brainjar.NotAdmittedError),
             ("internal", 500, BrainjarError),
+            ("behind", 410, brainjar.EventsLostError),
+            ("timeout", 504, brainjar.AnswerTimeoutError),
             ("no-journal", 501, brainjar.NoJournalError),
             ("not-ready", 503, brainjar.NotReadyError),
             ("not-written", 507, brainjar.NotWrittenError),

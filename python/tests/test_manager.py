@@ -32,6 +32,7 @@ class ManagerTest(FakeTest):
             for n in range(3):
                 line = {"experiment": "a", "pid": 7, "message": f"line {n}", "at": "2026-03-01T10:00:00Z"}
                 h.event(line)
+            h.event({}, event="end")
             h.end()
         elif id in self.stands:
             h.json(self.stands[id])

@@ -20,6 +20,7 @@ class LogTest(FakeTest):
             h.chunk(b": hello\n\n")
             for text in ("one", "zwei: ü"):
                 h.event({"at": "2026-03-01T10:00:00Z", "experiment": "a", "run": 3, "message": text})
+            h.event({}, event="end")
             h.end()
 
         client = self.serve(handle)
@@ -41,6 +42,15 @@ class LogTest(FakeTest):
             with self.assertRaisesRegex(brainjar.UnreachableError, "cut off"):
                 next(lines)
             with self.assertRaises(StopIteration):
+                next(lines)
+
+    def test_end_of_brainjar_is_no_end(self) -> None:
+        def handle(h: Handler, r: Request) -> None:
+            h.begin()
+            h.end()
+
+        with self.serve(handle).logs("a", follow=True) as lines:
+            with self.assertRaisesRegex(brainjar.UnreachableError, "brainjar has ended"):
                 next(lines)
 
     def test_error_in_the_stream(self) -> None:
@@ -164,6 +174,20 @@ class EventTest(FakeTest):
             with self.assertRaisesRegex(brainjar.UnreachableError, "does not come back"):
                 next(events)
 
+    def test_patience_counts_from_the_last_break(self) -> None:
+        def handle(h: Handler, r: Request) -> None:
+            h.begin()
+            if len(h.server.fake.requests) < 5:
+                time.sleep(0.1)  # the life of each stream
+                h.cut()
+            else:
+                h.event(event(1))
+                h.server.fake.gate.wait(PATIENCE)
+
+        with mock.patch.object(streams, "_LAST_DELAY", 0.05):
+            with self.serve(handle).events(patience=0.2) as events:
+                self.assertEqual(next(events).id, 1)
+
     def test_brainjar_that_ends_each_stream_at_once(self) -> None:
         def handle(h: Handler, r: Request) -> None:
             h.begin()
@@ -187,6 +211,7 @@ class EventTest(FakeTest):
             next(events)
             with self.assertRaisesRegex(brainjar.ConflictError, "too long ago"):
                 next(events)
+            self.assertEqual(list(events), [])
 
     def test_close_ends_the_waiting_for_brainjar(self) -> None:
         def handle(h: Handler, r: Request) -> None:
