@@ -21,17 +21,23 @@ import (
 var ErrUnreachable = errors.New("brainjar does not answer")
 
 // dialLimit is how long a connection to the socket may take; answerLimit how long
-// an answer that is no stream.
+// an answer may take, or the beginning of a stream.
 const (
 	dialLimit   = 5 * time.Second
 	answerLimit = 60 * time.Second
 )
+
+// silenceLimit is how long a stream may be silent: brainjar writes a comment on
+// each more often than that.
+const silenceLimit = 45 * time.Second
 
 // maxLine is the length in bytes of the longest event of a stream.
 const maxLine = 4 << 20
 
 // Client asks a brainjar. It is safe for use by several goroutines.
 type Client struct {
+	AnswerLimit time.Duration // how long an answer may take, or the beginning of a stream
+
 	socket string
 	http   *http.Client
 }
@@ -42,7 +48,7 @@ func NewClient(socket string) *Client {
 		d := net.Dialer{Timeout: dialLimit}
 		return d.DialContext(ctx, "unix", socket)
 	}
-	return &Client{socket, &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConns: 2}}}
+	return &Client{answerLimit, socket, &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConns: 2}}}
 }
 
 // Status returns how brainjar and its experiments stand: all, or those of the ids.
@@ -113,14 +119,30 @@ func (c *Client) Reload(ctx context.Context, r ReloadRequest) (p Plan, err error
 	return p, c.call(ctx, http.MethodPost, "/reload", nil, r, &p)
 }
 
-// Events follows what happens, from after the event with that id (0: from now on;
-// the ledger knows older ones). The iteration ends with ctx, or with an error.
-func (c *Client) Events(ctx context.Context, after int64, ids ...string) iter.Seq2[Event, error] {
-	q := query("id", ids...)
-	if after > 0 {
-		q.Set("after", strconv.FormatInt(after, 10))
+// EventQuery says which events are asked for. Zero fields do not matter.
+type EventQuery struct {
+	Experiments []string // none: all events
+	After       int64    // only events with a greater id
+	Lines       int      // so many of those that are past, the newest; 0: none, unless After is set
+	Follow      bool     // also those that are to come, for as long as brainjar runs
+	Opened      func()   // is called when nothing that happens is missed any more
+}
+
+// Events goes through what has happened, oldest first, and, if that is asked for,
+// through what happens from now on. A stream that ends without an error has ended
+// because brainjar has, or ctx.
+func (c *Client) Events(ctx context.Context, q EventQuery) iter.Seq2[Event, error] {
+	v := query("id", q.Experiments...)
+	if q.After > 0 {
+		v.Set("after", strconv.FormatInt(q.After, 10))
 	}
-	return follow[Event](ctx, c, "/events", q)
+	if q.Lines > 0 {
+		v.Set("lines", strconv.Itoa(q.Lines))
+	}
+	if q.Follow {
+		v.Set("follow", "true")
+	}
+	return follow[Event](ctx, c, "/events", v, q.Opened)
 }
 
 // LogQuery says which lines of output are asked for. Zero fields do not matter.
@@ -147,7 +169,7 @@ func (c *Client) Logs(ctx context.Context, q LogQuery) iter.Seq2[Line, error] {
 	if q.Follow {
 		v.Set("follow", "true")
 	}
-	return follow[Line](ctx, c, "/logs", v)
+	return follow[Line](ctx, c, "/logs", v, nil)
 }
 
 func (c *Client) order(ctx context.Context, id, order string, body any) (e Experiment, err error) {
@@ -172,7 +194,7 @@ func query(key string, values ...string) url.Values {
 
 // call makes a request and reads its answer into answer, if that is not nil.
 func (c *Client) call(ctx context.Context, method, path string, q url.Values, body, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.AnswerLimit, errSilent)
 	defer cancel()
 	resp, err := c.send(ctx, method, path, q, body)
 	if err != nil {
@@ -217,6 +239,9 @@ func (c *Client) send(ctx context.Context, method, path string, q url.Values, bo
 		if errors.As(err, &of) {
 			err = of.Err
 		}
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return nil, fmt.Errorf("%w on %s: %w", ErrUnreachable, c.socket, err)
 	}
 	if resp.StatusCode < 300 {
@@ -232,26 +257,38 @@ func (c *Client) send(ctx context.Context, method, path string, q url.Values, bo
 	return nil, refusal
 }
 
-// follow goes through server-sent events, each with a T as its data.
-func follow[T any](ctx context.Context, c *Client, path string, q url.Values) iter.Seq2[T, error] {
+// errSilent is why a brainjar that says nothing is given up.
+var errSilent = errors.New("it has not answered in time")
+
+// follow goes through server-sent events, each with a T as its data. opened may be
+// nil.
+func follow[T any](ctx context.Context, c *Client, path string, q url.Values, opened func()) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		patience := time.AfterFunc(c.AnswerLimit, func() { cancel(errSilent) })
+		defer patience.Stop()
 		resp, err := c.send(ctx, http.MethodGet, path, q, nil)
 		if err != nil {
 			yield(zero, err)
 			return
 		}
 		defer resp.Body.Close()
+		if opened != nil {
+			opened()
+		}
 		lines := bufio.NewScanner(resp.Body)
 		lines.Buffer(make([]byte, 0, 4096), maxLine)
 		event := ""
-		for lines.Scan() {
+		for patience.Reset(silenceLimit); lines.Scan(); patience.Reset(silenceLimit) {
 			field, value, _ := strings.Cut(lines.Text(), ": ")
 			switch field {
 			case "event":
 				event = value
 			case "data":
 				v, err := decode[T](event, value)
+				patience.Stop() // whoever reads may take as long as they like
 				if !yield(v, err) || err != nil {
 					return
 				}
@@ -259,8 +296,11 @@ func follow[T any](ctx context.Context, c *Client, path string, q url.Values) it
 				event = ""
 			}
 		}
-		if err := lines.Err(); err != nil && ctx.Err() == nil {
-			yield(zero, fmt.Errorf("cannot read on: %w", err))
+		switch {
+		case errors.Is(context.Cause(ctx), errSilent):
+			yield(zero, fmt.Errorf("%w on %s: %w", ErrUnreachable, c.socket, errSilent))
+		case ctx.Err() == nil && lines.Err() != nil:
+			yield(zero, fmt.Errorf("%w any more on %s: %w", ErrUnreachable, c.socket, lines.Err()))
 		}
 	}
 }

@@ -23,8 +23,9 @@ type Experiment struct {
 	Experiment  string    `json:"experiment"`
 	Description string    `json:"description,omitempty"`
 	Tags        []string  `json:"tags,omitempty"`
-	Kind        string    `json:"kind"`      // service or scope
-	Submitted   bool      `json:"submitted"` // no file names it
+	Matrix      string    `json:"matrix,omitempty"` // id of the matrix that it is a member of
+	Kind        string    `json:"kind"`             // service or scope
+	Submitted   bool      `json:"submitted"`        // no file names it
 	Owner       string    `json:"owner,omitempty"`
 	Phase       string    `json:"phase"`
 	Reason      string    `json:"reason,omitempty"`
