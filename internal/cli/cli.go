@@ -6,23 +6,9 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
-
-	"brainjar/internal/config"
-)
-
-// The exit codes of every command.
-const (
-	ExitOK          = 0
-	ExitFailed      = 1
-	ExitUsage       = 2
-	ExitUnreachable = 3  // the daemon, or the service manager
-	ExitUnknown     = 4  // an experiment that nobody knows
-	ExitConfig      = 78 // the configuration has errors (EX_CONFIG of sysexits.h)
 )
 
 // Main runs the command line and returns the exit code. What was asked for
@@ -38,13 +24,24 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	return exitCode(err)
 }
 
+// The groups of commands, in help.
+const (
+	groupLook   = "look"
+	groupOrders = "orders"
+	groupDaemon = "daemon"
+)
+
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "brainjar",
 		Short: "Supervise long experiments as transient systemd units",
 		Long: `brainjar supervises long-running experiments on one Linux box. It reads one
 TOML file, launches every experiment as a transient systemd unit whose limits
-hold, and decides what may start now, when to retry, and how to stop.`,
+hold, and decides what may start now, when to retry, and how to stop.
+
+Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 brainjar cannot be reached, 4 an
+experiment that nobody knows, 5 not admitted, 6 the experiment that was waited for did
+not succeed, 78 the configuration has errors.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -54,65 +51,32 @@ hold, and decides what may start now, when to retry, and how to stop.`,
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
-	root.AddCommand(newRun(stderr), newCheck(stdout, stderr), newHistory(stdout), newVersion(stdout))
+	root.AddGroup(&cobra.Group{ID: groupLook, Title: "To look:"}, &cobra.Group{ID: groupOrders, Title: "To tell experiments what to do:"},
+		&cobra.Group{ID: groupDaemon, Title: "For brainjar itself:"})
+	root.SetHelpCommandGroupID(groupDaemon)
+	r := &remote{stdout: stdout, stderr: stderr}
+	r.flags(root)
+	root.AddCommand(newStatus(r), newWhy(r), newWait(r), newLogs(r), newEvents(r), newHistory(stdout))
+	root.AddCommand(newStart(r), newSubmit(r), newSet(r), newAdopt(r))
+	root.AddCommand(newOrders(r)...)
+	root.AddCommand(newRun(stderr), newCheck(stdout, stderr), newPlan(r), newReload(r), newCompletion(stdout), newMan(stdout), newVersion(stdout))
 	for _, c := range root.Commands() {
+		if c.GroupID == "" {
+			c.GroupID = groupDaemon
+		}
 		args := c.Args
 		if args == nil {
 			continue
 		}
 		c.Args = func(cmd *cobra.Command, given []string) error {
-			if err := args(cmd, given); err != nil {
+			err := args(cmd, given)
+			var told *failure
+			if err != nil && !errors.As(err, &told) {
 				return usageError(cmd, err)
 			}
-			return nil
+			return err
 		}
 	}
 	return root
-}
-
-// failure is an error that knows its exit code and what to do about it.
-type failure struct {
-	err  error
-	code int
-	hint string
-}
-
-func (f *failure) Error() string { return f.err.Error() }
-func (f *failure) Unwrap() error { return f.err }
-
-func usageError(cmd *cobra.Command, err error) error {
-	return &failure{err, ExitUsage, "see `" + cmd.CommandPath() + " --help`"}
-}
-
-// exitCode maps an error to the exit code of the program.
-func exitCode(err error) int {
-	var f *failure
-	var problems config.Errors
-	switch {
-	case errors.As(err, &f):
-		return f.code
-	case errors.As(err, &problems):
-		return ExitConfig
-	case strings.HasPrefix(err.Error(), "unknown command"):
-		return ExitUsage
-	}
-	return ExitFailed
-}
-
-// report writes an error for a person: what and why, then what to do.
-func report(w io.Writer, err error) {
-	var problems config.Errors
-	if errors.As(err, &problems) {
-		for _, p := range problems {
-			fmt.Fprintf(w, "error: %s\n", p)
-		}
-		return
-	}
-	fmt.Fprintf(w, "error: %v\n", err)
-	var f *failure
-	if errors.As(err, &f) && f.hint != "" {
-		fmt.Fprintf(w, "hint: %s\n", f.hint)
-	}
 }

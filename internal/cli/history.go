@@ -30,8 +30,9 @@ type history struct {
 func newHistory(stdout io.Writer) *cobra.Command {
 	var h history
 	cmd := &cobra.Command{
-		Use:   "history [ID...]",
-		Short: "Show the runs of the past",
+		Use:     "history [ID...]",
+		GroupID: groupLook,
+		Short:   "Show the runs of the past",
 		Long: `Show the runs of the past, the newest last: of all experiments, or of some.
 
 It reads the ledger itself, so it works whether or not brainjar runs. Exit codes:

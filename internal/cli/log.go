@@ -20,7 +20,7 @@ func newLog(w io.Writer, level slog.Level) (log *slog.Logger, flush func()) {
 	h := &lines{write: out.put, level: level}
 	if f, ok := w.(*os.File); ok {
 		h.journal = isJournal(f)
-		h.colour = !h.journal && isTerminal(f) && os.Getenv("NO_COLOR") == ""
+		h.colour = !h.journal && colourful(f)
 	}
 	return slog.New(h), out.flush
 }
@@ -33,6 +33,12 @@ func isJournal(f *os.File) bool {
 		return false
 	}
 	return os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", st.Dev, st.Ino)
+}
+
+// colourful reports whether what goes to f may be coloured: https://no-color.org.
+func colourful(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && isTerminal(f) && os.Getenv("NO_COLOR") == ""
 }
 
 func isTerminal(f *os.File) bool {

@@ -239,6 +239,10 @@ func (c *Client) send(ctx context.Context, method, path string, q url.Values, bo
 		if errors.As(err, &of) {
 			err = of.Err
 		}
+		var dial *net.OpError // which repeats the socket
+		if errors.As(err, &dial) {
+			err = dial.Err
+		}
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}

@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"brainjar/internal/control"
+)
+
+// logs is `brainjar logs`.
+type logs struct {
+	remote *remote
+	which  selection
+	query  control.LogQuery
+	since  string
+	format string
+	named  bool // each line says whose it is
+
+	last  time.Time // of the line that was printed last
+	count int       // how many lines were printed that are so old
+}
+
+func newLogs(r *remote) *cobra.Command {
+	l := logs{remote: r}
+	cmd := &cobra.Command{
+		Use: "logs ID...", Short: "Show the output of experiments", GroupID: groupLook,
+		Long: `Show the output of experiments, oldest line first, and with -f what comes from now
+on. With -f it goes on when brainjar is started again, and ends when brainjar stays
+away for a minute. -o short has the time of each line and, where they are of several
+experiments, whose it is; -o cat the line alone, as it was written.`,
+		Args: func(cmd *cobra.Command, ids []string) error { return l.which.one(cmd, ids) },
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			var err error
+			if l.query.Since, err = sinceTime(l.since, time.Now()); err != nil {
+				return usageError(cmd, err)
+			}
+			if l.query.Lines < 0 || l.query.Run < 0 {
+				return usageError(cmd, errors.New("-n and --run want numbers above 0"))
+			}
+			if l.query.Follow && l.query.Lines == 0 && l.since == "" && !cmd.Flags().Changed("lines") {
+				l.query.Lines = 10
+			}
+			return r.asking(l.show)(cmd, ids)
+		},
+	}
+	l.which.flags(cmd, r)
+	cmd.Flags().BoolVarP(&l.query.Follow, "follow", "f", false, "go on with what is written, from the last 10 lines")
+	cmd.Flags().IntVarP(&l.query.Lines, "lines", "n", 0, "only the newest so many lines")
+	cmd.Flags().StringVar(&l.since, "since", "", "only lines from this time on: 2026-03-01, \"2026-03-01 12:00\", RFC 3339, or so long ago (36h)")
+	cmd.Flags().IntVar(&l.query.Run, "run", 0, "only this run, by its number")
+	formatFlag(cmd, &l.format, "short", "cat", "json")
+	return cmd
+}
+
+func (l *logs) show(ctx context.Context, c *control.Client, ids []string) error {
+	var err error
+	if l.query.Experiments, err = l.remote.members(ctx, c, &l.which, ids); err != nil {
+		return err
+	}
+	l.named = len(l.query.Experiments) != 1
+	return l.remote.followed(ctx, l.query.Follow, func() error {
+		skip := l.count // that were printed before the stream ended
+		for line, err := range c.Logs(ctx, l.query) {
+			if err != nil {
+				return err
+			}
+			if skip > 0 && line.At.Equal(l.last) {
+				skip--
+				continue
+			}
+			if err := l.print(line); err != nil {
+				return err
+			}
+			if !line.At.Equal(l.last) {
+				l.last, l.count = line.At, 0
+			}
+			l.count++
+			l.query.Since, l.query.Lines = l.last, 0
+		}
+		return nil
+	})
+}
+
+func (l *logs) print(line control.Line) error {
+	var err error
+	switch l.format {
+	case "json":
+		err = printObject(l.remote.stdout, line)
+	case "cat":
+		_, err = fmt.Fprintln(l.remote.stdout, line.Message)
+	default:
+		name := ""
+		if l.named {
+			name = " " + line.Experiment
+		}
+		_, err = fmt.Fprintf(l.remote.stdout, "%s%s: %s\n", line.At.Local().Format("2006-01-02 15:04:05.000"), name, printable(line.Message))
+	}
+	return written(err)
+}

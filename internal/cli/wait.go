@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"brainjar/internal/control"
+	"brainjar/supervisor"
+)
+
+func newWait(r *remote) *cobra.Command {
+	var which selection
+	var timeout time.Duration
+	var format string
+	cmd := &cobra.Command{
+		Use: "wait ID...", Short: "Wait until experiments have ended for good", GroupID: groupLook,
+		Long: `Wait until each experiment has succeeded, failed or been stopped, restarts and all,
+and say how. It goes on when brainjar is started again; after a minute without
+brainjar it gives up. Exit codes: 0 all have succeeded, 6 some have not, 1 --timeout
+has passed, 3 there is no brainjar, 4 an experiment that nobody knows.`,
+		Args: func(cmd *cobra.Command, ids []string) error { return which.one(cmd, ids) },
+		RunE: r.asking(func(ctx context.Context, c *control.Client, ids []string) error {
+			status, err := c.Status(ctx)
+			if err != nil {
+				return err
+			}
+			chosen, unknown := which.of(status.Experiments, ids)
+			if unknown != nil {
+				return unknown
+			}
+			names := make([]string, len(chosen))
+			for i, e := range chosen {
+				names[i] = e.Experiment
+			}
+			if timeout > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeoutCause(ctx, timeout, errTimeout)
+				defer cancel()
+			}
+			return waitFor(ctx, c, r, names, format)
+		}),
+	}
+	which.flags(cmd, r)
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "wait for so long at the most")
+	formatFlag(cmd, &format, "text", "json")
+	return cmd
+}
+
+// waitFor waits until experiments have ended for good, and tells of each how.
+func waitFor(ctx context.Context, c *control.Client, r *remote, ids []string, format string) error {
+	var failed failures
+	reached, missing, err := await(ctx, c, ids, func(now control.Experiment, of control.Supervisor) bool {
+		switch {
+		case !ended(now):
+			return false
+		case of.Leaving && phase(now) == supervisor.Stopped:
+			return false // it goes on when brainjar does
+		}
+		if format == "text" {
+			fmt.Fprintf(r.stdout, "%s: %s\n", now.Experiment, stand(now))
+		}
+		return true
+	})
+	for _, e := range reached {
+		if phase(e) != supervisor.Succeeded {
+			failed = append(failed, &failure{fmt.Errorf("%s has not succeeded: %s", e.Experiment, stand(e)), ExitAwaited, "`brainjar why " + e.Experiment + "` says more"})
+		}
+	}
+	switch {
+	case err != nil && errors.Is(context.Cause(ctx), errTimeout):
+		for _, id := range missing {
+			failed = append(failed, &failure{fmt.Errorf("%s has not ended in time", id), ExitFailed, ""})
+		}
+	case err != nil:
+		failed = append(failed, err)
+	}
+	if format == "json" {
+		if err := printDocument(r.stdout, reached); err != nil {
+			return err
+		}
+	}
+	return failed.err()
+}
