@@ -52,6 +52,7 @@ var owners = []owner{
 	{"github.com/shirou/gopsutil/v3", []string{"sensors"}},
 	{"github.com/BurntSushi/toml", []string{"internal/config"}},
 	{"github.com/spf13/cobra", []string{"internal/cli"}},
+	{"github.com/spf13/pflag", []string{"internal/cli"}},
 	{"database/sql", []string{"internal/ledger"}},
 	{"modernc.org/sqlite", []string{"internal/ledger"}},
 	{"golang.org/x/sys", []string{"."}},

@@ -27,7 +27,7 @@ func eventOf(c supervisor.Change) Event {
 func experimentOf(s supervisor.Status) Experiment {
 	c := s.Config
 	e := Experiment{
-		Experiment: c.ID, Description: c.Description, Tags: c.Tags, Kind: string(c.Kind),
+		Experiment: c.ID, Description: c.Description, Tags: c.Tags, Matrix: c.Matrix, Kind: string(c.Kind),
 		Phase: string(s.Phase), Reason: s.Reason, Since: s.Since,
 		Priority: c.Priority, Autostart: s.Autostart, Enabled: s.Enabled, Hold: s.Hold,
 		Run: s.Run, Attempt: s.Attempt, MaxRestarts: c.Restart.MaxRestarts, Requeues: s.Requeues,
@@ -87,7 +87,7 @@ func planOf(p supervisor.Plan) Plan {
 	return plan
 }
 
-// unitOf is the kind of processes that a signal goes to.
+// whomOf is the kind of processes that a signal goes to.
 func whomOf(words string) (transient.Whom, bool) {
 	switch words {
 	case "":

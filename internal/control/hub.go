@@ -18,6 +18,7 @@ type Hub struct {
 	ring []Event       // the latest, from next on the oldest
 	next int           // where the next one goes, once the ring is full
 	last int64         // the id given last
+	gone int64         // the id of the newest that is not kept any more
 	wake chan struct{} // closed when there is another event
 }
 
@@ -37,7 +38,7 @@ func (h *Hub) Publish(e Event) {
 	if len(h.ring) < kept {
 		h.ring = append(h.ring, e)
 	} else {
-		h.ring[h.next] = e
+		h.gone, h.ring[h.next] = h.ring[h.next].ID, e
 		h.next = (h.next + 1) % kept
 	}
 	close(h.wake)
@@ -55,31 +56,29 @@ func (h *Hub) Last() int64 {
 	return h.last
 }
 
-// Oldest returns the oldest event that is kept; false: there is none.
-func (h *Hub) Oldest() (Event, bool) {
+// Since returns the events after an id that are kept. behind: there were more.
+func (h *Hub) Since(id int64) (events []Event, behind bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.ring) == 0 {
-		return Event{}, false
-	}
-	return h.ring[h.next%len(h.ring)], true
+	return h.since(id)
 }
 
-// After returns the events after an id, and waits until there is one or ctx ends.
-// behind: some are not kept any more.
+func (h *Hub) since(id int64) (events []Event, behind bool) {
+	for i := range h.ring {
+		if e := h.ring[(h.next+i)%len(h.ring)]; e.ID > id {
+			events = append(events, e)
+		}
+	}
+	return events, id < h.gone
+}
+
+// After is Since, but waits until there is an event or ctx ends.
 func (h *Hub) After(ctx context.Context, id int64) (events []Event, behind bool, err error) {
 	for {
 		h.mu.Lock()
 		wake := h.wake
-		for i := range h.ring {
-			if e := h.ring[(h.next+i)%len(h.ring)]; e.ID > id {
-				behind = i == 0 && len(h.ring) == kept
-				events = make([]Event, 0, len(h.ring)-i)
-				for ; i < len(h.ring); i++ {
-					events = append(events, h.ring[(h.next+i)%len(h.ring)])
-				}
-				break
-			}
+		if h.last > id {
+			events, behind = h.since(id)
 		}
 		h.mu.Unlock()
 		if len(events) > 0 {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"iter"
 	"net/http"
-	"time"
 
 	"brainjar/internal/ledger"
 )
@@ -18,9 +17,8 @@ type Logs interface {
 
 // History is what happened before.
 type History interface {
-	// Events returns changes of phases since a time, oldest first; their ids do not
-	// matter.
-	Events(ctx context.Context, since time.Time) ([]Event, error)
+	// Events returns changes of phases, oldest first; their ids do not matter.
+	Events(ctx context.Context, q ledger.Query) ([]Event, error)
 	// Runs goes through runs, oldest first: each a JSON object with the ledger's columns.
 	Runs(ctx context.Context, q ledger.Query) iter.Seq2[[]byte, error]
 }
@@ -64,13 +62,13 @@ const maxRuns = 10000
 type Ledger struct{ Path string }
 
 // Events implements History.
-func (l Ledger) Events(ctx context.Context, since time.Time) ([]Event, error) {
+func (l Ledger) Events(ctx context.Context, q ledger.Query) ([]Event, error) {
 	r, err := ledger.OpenReader(l.Path)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	past, err := r.Events(ctx, ledger.Query{Since: since})
+	past, err := r.Events(ctx, q)
 	events := make([]Event, len(past))
 	for i, e := range past {
 		events[i] = Event{At: e.At, Kind: e.Kind, Experiment: e.Experiment, Run: e.Run, From: e.From, To: e.To, Reason: e.Reason}

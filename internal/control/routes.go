@@ -25,6 +25,8 @@ var (
 	tagParameter   = parameter{"tag", "only experiments with one of these tags; may be given again"}
 	sinceParameter = parameter{"since", "only what is not older than this time, RFC 3339"}
 	linesParameter = parameter{"lines", "only the newest so many"}
+
+	followParameter = parameter{"follow", "true: go on with what comes"}
 )
 
 // routes is all that a brainjar answers.
@@ -56,9 +58,9 @@ func init() { // what a route does refers to the table, to describe it
 		{method: "GET", path: "/plan", access: Read, summary: "ask what a reload would do", answer: Plan{}, handle: (*Server).plan},
 		{method: "POST", path: "/reload", access: Admin, summary: "reload the configuration", request: ReloadRequest{}, answer: Plan{}, handle: (*Server).reload},
 		{method: "GET", path: "/events", access: Read, summary: "follow what happens", stream: true, answer: Event{}, handle: (*Server).events,
-			query: []parameter{idParameter, {"after", "only those after the event with this id, as Last-Event-ID; without it, from now on"}}},
+			query: []parameter{idParameter, {"after", "those after the event with this id, as Last-Event-ID"}, linesParameter, followParameter}},
 		{method: "GET", path: "/logs", access: Read, summary: "read the output of experiments", stream: true, answer: Line{}, handle: (*Server).logs,
-			query: []parameter{idParameter, sinceParameter, linesParameter, {"run", "only this run"}, {"follow", "true: go on with what comes"}}},
+			query: []parameter{idParameter, sinceParameter, linesParameter, {"run", "only this run"}, followParameter}},
 		{method: "GET", path: "/history", access: Read, summary: "see the runs of the past", answer: []json.RawMessage{}, handle: (*Server).history,
 			query: []parameter{idParameter, sinceParameter, linesParameter, {"result", "only runs with one of these results; may be given again"}}},
 		{method: "GET", path: "/sensors", access: Read, summary: "see what the machine feels", answer: json.RawMessage{}, handle: (*Server).sensors},

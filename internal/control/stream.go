@@ -1,16 +1,17 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"net/http"
 	"slices"
 	"strconv"
 	"time"
 
+	"brainjar/internal/ledger"
 	"brainjar/supervisor"
 )
 
@@ -68,103 +69,123 @@ func (s *Server) streaming(q *http.Request) (context.Context, context.CancelFunc
 	return ctx, func() { stop(); cancel() }
 }
 
-// events follows what happens.
+// events goes through what happened, and follows what happens.
 func (s *Server) events(w http.ResponseWriter, q *http.Request) (any, error) {
-	after, err := afterOf(q, s.Hub.Last())
-	if err != nil {
-		return nil, err
-	}
-	ids, err := s.meant(q)
+	want, err := s.eventQuery(q)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := s.streaming(q)
 	defer cancel()
-	out := newStream(w)
-	if err := out.write([]byte(": brainjar\n\n")); err != nil {
-		return nil, nil
-	}
-	wanted := func(e Event) bool { return len(ids) == 0 || slices.Contains(ids, e.Experiment) }
-	first, any := s.Hub.Oldest()
-	if after > 0 && after < s.Hub.Last() && any && after < first.ID {
-		for e, err := range s.before(ctx, after, first) {
-			if err != nil {
-				out.end(err)
-				return nil, nil
-			}
-			if after = e.ID; wanted(e) && out.write(event(nil, "", e.ID, e)) != nil {
-				return nil, nil
-			}
+	last := s.Hub.Last()
+	var past []Event
+	if want.After > 0 || want.Lines > 0 {
+		if past, err = s.past(ctx, want); err != nil {
+			return nil, err
 		}
-		after = max(after, first.ID-1)
 	}
+	out := newStream(w)
+	text := []byte(": brainjar\n\n")
+	for _, e := range past {
+		text = event(text, "", e.ID, e)
+		last = max(last, e.ID)
+	}
+	if !want.Follow {
+		text = event(text, "end", 0, struct{}{})
+	}
+	if out.write(text) == nil && want.Follow {
+		s.followEvents(ctx, out, want, last)
+	}
+	return nil, nil
+}
+
+// followEvents writes events as they come, until nobody reads any more.
+func (s *Server) followEvents(ctx context.Context, out *stream, want EventQuery, after int64) {
 	for {
 		wait, stop := context.WithTimeout(ctx, keepAlive)
 		events, behind, err := s.Hub.After(wait, after)
 		stop()
+		var text []byte
 		switch {
 		case ctx.Err() != nil:
-			return nil, nil
+			return
 		case err != nil:
-			if out.write([]byte(": alive\n\n")) != nil {
-				return nil, nil
-			}
-			continue
-		case behind && after < events[0].ID-1 && after > 0:
+			text = []byte(": alive\n\n")
+		case behind:
 			out.end(errBehind)
-			return nil, nil
+			return
 		}
-		var text []byte
 		for _, e := range events {
-			if after = e.ID; wanted(e) {
+			if after = e.ID; want.means(e) {
 				text = event(text, "", e.ID, e)
 			}
 		}
 		if len(text) > 0 && out.write(text) != nil {
-			return nil, nil
+			return
 		}
 	}
 }
 
-// afterOf is the id after which a follower wants events.
-func afterOf(q *http.Request, last int64) (int64, error) {
+func (s *Server) eventQuery(q *http.Request) (want EventQuery, err error) {
+	if want.Experiments, err = s.meant(q); err != nil {
+		return want, err
+	}
+	if want.Lines, err = numberOf(q, "lines"); err != nil {
+		return want, err
+	}
+	if want.Follow, err = flagOf(q, "follow"); err != nil {
+		return want, err
+	}
 	text := q.URL.Query().Get("after")
 	if text == "" {
 		text = q.Header.Get("Last-Event-ID")
 	}
-	if text == "" {
-		return last, nil
+	if text != "" {
+		if want.After, err = strconv.ParseInt(text, 10, 64); err != nil || want.After < 0 {
+			return want, badQuery("after", text, "the id of an event")
+		}
 	}
-	after, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || after < 0 {
-		return 0, badQuery("after", text, "the id of an event")
-	}
-	return after, nil
+	return want, nil
 }
 
-// before goes through the events after an id that happened before the hub's first:
-// those of an earlier brainjar, or long ago. The ledger has them.
-func (s *Server) before(ctx context.Context, after int64, first Event) iter.Seq2[Event, error] {
-	return func(yield func(Event, error) bool) {
-		if s.History == nil {
-			return
-		}
-		past, err := s.History.Events(ctx, time.UnixMicro(after).Add(time.Microsecond))
+func (want EventQuery) means(e Event) bool {
+	return len(want.Experiments) == 0 || slices.Contains(want.Experiments, e.Experiment)
+}
+
+// past are the events that happened: from the ledger those of an earlier brainjar, or
+// of long ago, from the hub the others.
+func (s *Server) past(ctx context.Context, want EventQuery) ([]Event, error) {
+	recent, behind := s.Hub.Since(want.After)
+	began := s.began
+	if behind {
+		began = recent[0].At
+	}
+	var past []Event
+	if s.History != nil && time.UnixMicro(want.After).Before(began) {
+		old, err := s.History.Events(ctx, ledger.Query{
+			Experiments: want.Experiments, Limit: cmp.Or(want.Lines, kept), Since: time.UnixMicro(want.After).Add(time.Microsecond),
+		})
 		if err != nil {
-			yield(Event{}, err)
-			return
+			return nil, err
 		}
-		for _, e := range past {
-			if !e.At.Before(first.At) {
-				return
-			}
-			after = nextID(after, e.At)
-			e.ID = after
-			if !yield(e, nil) {
-				return
+		id := want.After
+		for _, e := range old {
+			if e.At.Before(began) {
+				id = nextID(id, e.At)
+				e.ID = id
+				past = append(past, e)
 			}
 		}
 	}
+	for _, e := range recent {
+		if want.means(e) {
+			past = append(past, e)
+		}
+	}
+	if want.Lines > 0 && len(past) > want.Lines {
+		past = past[len(past)-want.Lines:]
+	}
+	return past, nil
 }
 
 // meant are the experiments that the ids of a query mean, nil for all. An id that is
@@ -261,7 +282,6 @@ func (s *Server) passOn(ctx context.Context, out *stream, lines <-chan Line, fai
 
 // logQuery reads which lines are asked for.
 func (s *Server) logQuery(q *http.Request) (l LogQuery, err error) {
-	values := q.URL.Query()
 	if l.Experiments, err = s.meant(q); err != nil {
 		return l, err
 	}
@@ -274,14 +294,19 @@ func (s *Server) logQuery(q *http.Request) (l LogQuery, err error) {
 	if l.Since, err = timeOf(q, "since"); err != nil {
 		return l, err
 	}
-	switch f := values.Get("follow"); f {
+	l.Follow, err = flagOf(q, "follow")
+	return l, err
+}
+
+func flagOf(q *http.Request, key string) (bool, error) {
+	switch f := q.URL.Query().Get(key); f {
 	case "", "false":
+		return false, nil
 	case "true":
-		l.Follow = true
+		return true, nil
 	default:
-		return l, badQuery("follow", f, "true or false")
+		return false, badQuery(key, f, "true or false")
 	}
-	return l, nil
 }
 
 func numberOf(q *http.Request, key string) (int, error) {

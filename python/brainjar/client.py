@@ -218,7 +218,7 @@ class Client:
         """
 
         def connect(last: str) -> Any:
-            return self._transport.stream("/events", {"id": list(ids), "after": last or None})
+            return self._transport.stream("/events", {"id": list(ids), "after": last or None, "follow": True})
 
         return EventStream(connect, after, patience)
 
@@ -247,7 +247,7 @@ class Client:
             if deadline.passed():
                 raise WaitTimeoutError(f"{id} is still {e.phase}" + (f": {e.reason}" if e.reason else ""))
             try:
-                with closing(self._transport.stream("/events", {"id": id}, deadline)) as messages:
+                with closing(self._transport.stream("/events", {"id": id, "follow": True}, deadline)) as messages:
                     e, gone = self._settled(id), Deadline(PATIENCE)
                     while not done(e):
                         next(messages)
