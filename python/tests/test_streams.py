@@ -145,7 +145,7 @@ class EventTest(FakeTest):
 
         with self.serve(handle).events() as events:
             self.assertEqual(next(events).id, 100)
-        self.assertEqual([r.query for r in self.fake.requests], [{}, {"after": ["99"]}])
+        self.assertEqual([r.query for r in self.fake.requests], [{"follow": ["true"]}, {"after": ["99"], "follow": ["true"]}])
 
     def test_over_a_restart(self) -> None:
         def handle(h: Handler, r: Request) -> None:
@@ -160,7 +160,7 @@ class EventTest(FakeTest):
             back.start()
             self.addCleanup(back.join)
             self.assertEqual(next(events).id, 2)
-        self.assertEqual(self.fake.requests[1].query, {"after": ["1"]})
+        self.assertEqual(self.fake.requests[1].query, {"after": ["1"], "follow": ["true"]})
 
     def test_patience_ends(self) -> None:
         def handle(h: Handler, r: Request) -> None:
@@ -260,7 +260,7 @@ class WaitTest(FakeTest):
 
     def test_until_it_is_over(self) -> None:
         self.assertEqual(self.serve(self.handle).wait("a", PATIENCE).reason, "exit code 1")
-        self.assertEqual(self.fake.requests[1], Request("GET", "/v1/events", {"id": ["a"]}, None))
+        self.assertEqual(self.fake.requests[1], Request("GET", "/v1/events", {"id": ["a"], "follow": ["true"]}, None))
 
     def test_what_is_over_is_not_waited_for(self) -> None:
         self.stands = experiment("succeeded")
