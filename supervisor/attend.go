@@ -60,7 +60,7 @@ var ErrNotYours = errors.New("it was submitted by somebody else")
 // The client is there until leave is called; gone says whether it went by itself, or
 // brainjar is about to go.
 func (s *Supervisor) Attend(ctx context.Context, id string, sub Submission, streams *Streams) (leave func(gone bool), err error) {
-	known, err := ask(ctx, s, func() (bool, error) { return s.byID[id] != nil, nil })
+	known, err := ask(ctx, s, func() (bool, error) { e := s.byID[id]; return e != nil && e.isAttended(), nil })
 	if err == nil && known {
 		err = s.attendAgain(ctx, id, sub.Owner, streams)
 	} else if err == nil {

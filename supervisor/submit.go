@@ -106,6 +106,12 @@ func literal(command []string) []any {
 	return arguments
 }
 
+// Vacant says why no experiment of that name can be submitted, or nil.
+func (s *Supervisor) Vacant(ctx context.Context, id string) error {
+	_, err := ask(ctx, s, func() (struct{}, error) { return struct{}{}, s.vacant(id) })
+	return err
+}
+
 // vacant says why no experiment of that name can be submitted, or nil.
 func (s *Supervisor) vacant(id string) error {
 	e := s.byID[id]
@@ -215,7 +221,14 @@ func (s *Supervisor) add(cfg *config.Experiment, sub *Submission, run int) *expe
 // number of the latest is kept until they are there.
 func (s *Supervisor) drop(e *experiment) {
 	id := e.cfg.ID
-	e.attended.streams.Close()
+	if e.isAttended() {
+		e.attended.streams.Close()
+		s.do(func(ctx context.Context) error { return s.House.Clean(ctx, id) }, func(err error) {
+			if err != nil && s.ctx.Err() == nil {
+				s.Log.Warn("something is left of an experiment", "experiment", id, "err", err)
+			}
+		})
+	}
 	s.experiments = slices.DeleteFunc(s.experiments, func(other *experiment) bool { return other == e })
 	delete(s.byID, id)
 	s.dropped[id] = e.run

@@ -43,8 +43,8 @@ type Units interface {
 	Forget(ctx context.Context, unit transient.Unit) error
 }
 
-// House is what the supervisor asks of the slice that holds all units, and of
-// the unit that brainjar itself runs in.
+// House is what the supervisor asks of the slice that holds all units, of the unit
+// that brainjar itself runs in, and of the machine.
 type House interface {
 	// SetSlice sets limits on the slice of all experiments.
 	SetSlice(ctx context.Context, limits transient.Limits) (transient.Limits, error)
@@ -53,6 +53,8 @@ type House interface {
 	// OwnJob returns the type of the job on brainjar's own unit: "stop",
 	// "restart", or "" if there is none.
 	OwnJob(ctx context.Context) (string, error)
+	// Clean removes the directories that were made for an experiment without a unit.
+	Clean(ctx context.Context, experiment string) error
 }
 
 // Groups is what the supervisor asks of the control groups of units.

@@ -58,7 +58,7 @@ not succeed, 78 the configuration has errors.`,
 	r := &remote{stdout: stdout, stderr: stderr}
 	r.flags(root)
 	root.AddCommand(newStatus(r), newWhy(r), newWait(r), newLogs(r), newEvents(r), newHistory(stdout))
-	root.AddCommand(newStart(r), newSubmit(r), newSet(r), newAdopt(r))
+	root.AddCommand(newStart(r), newSubmit(r), newExec(r), newSet(r), newAdopt(r))
 	root.AddCommand(newOrders(r)...)
 	root.AddCommand(newRun(stderr), newCheck(stdout, stderr), newPlan(r), newReload(r), newCompletion(stdout), newMan(stdout), newVersion(stdout))
 	for _, c := range root.Commands() {

@@ -41,6 +41,12 @@ type failure struct {
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
+// exitStatus is the exit code of an experiment that brainjar ran in the foreground:
+// there is nothing to say about it.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
 // failures are those of several experiments: each is told, the worst code counts.
 type failures []error
 
@@ -64,9 +70,12 @@ func exitCode(err error) int {
 	var f *failure
 	var problems config.Errors
 	var refusal *control.Error
+	var status exitStatus
 	switch {
 	case err == nil:
 		return ExitOK
+	case errors.As(err, &status):
+		return int(status)
 	case errors.As(err, &several):
 		worst := ExitOK
 		for _, one := range several {
@@ -113,7 +122,10 @@ func report(w io.Writer, err error) {
 	var several failures
 	var problems config.Errors
 	var refusal *control.Error
+	var status exitStatus
 	switch {
+	case errors.As(err, &status):
+		return
 	case errors.As(err, &several):
 		for _, one := range several {
 			report(w, one)

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +29,9 @@ func newSubmit(r *remote) *cobra.Command {
 		Long: `Queue a command as an experiment that no file names. [defaults] of the
 configuration hold for it; the flags are the other keys of the configuration. It
 runs in the present directory, with nothing of your environment but what --env
-names, and as you, unless you are root.
+names, and as you. Root's runs as the person behind sudo, or the owner of the present
+directory; where there is neither, as a user made for the run, in a directory of its
+own. --uid and --working-directory say otherwise.
 
 It returns when the experiment is on disk: it outlives brainjar, the terminal and the
 machine's next boot. --wait waits until it has ended; then exit code 6 means that it
@@ -75,6 +80,30 @@ func (s *submit) run(ctx context.Context, c *control.Client, args []string) erro
 	return err
 }
 
+// workHere makes the present directory that of the experiment. An administrator's
+// runs as the person behind sudo; without one as the owner of the directory, or, where
+// that is root, as a user made for the run, in a directory of its own.
+func (s *submit) workHere(keys map[string]any) error {
+	dir, err := os.Getwd()
+	if err != nil {
+		return fmt.Errorf("cannot find the present directory: %w", err)
+	}
+	if os.Geteuid() == 0 && !s.remote.user && keys["user"] == nil {
+		if person := os.Getenv("SUDO_USER"); person != "" && person != "root" {
+			keys["user"] = person
+		} else if info, err := os.Stat(dir); err != nil || ownedByRoot(info) {
+			return nil
+		}
+	}
+	keys["working_directory"] = dir
+	return nil
+}
+
+func ownedByRoot(info os.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Uid == 0
+}
+
 // complete returns the keys with what belongs to the caller: command, directory, and
 // the contents of environment files, which brainjar could perhaps not read.
 func (s *submit) complete(command []string) (map[string]any, error) {
@@ -87,12 +116,17 @@ func (s *submit) complete(command []string) (map[string]any, error) {
 	if err := s.keys.absolute(); err != nil {
 		return nil, err
 	}
-	if keys["working_directory"] == nil {
-		dir, err := os.Getwd()
+	if strings.Contains(command[0], "/") {
+		program, err := filepath.Abs(command[0])
 		if err != nil {
 			return nil, fmt.Errorf("cannot find the present directory: %w", err)
 		}
-		keys["working_directory"] = dir
+		words[0] = program
+	}
+	if keys["working_directory"] == nil {
+		if err := s.workHere(keys); err != nil {
+			return nil, err
+		}
 	}
 	files, _ := keys["environment_files"].([]any)
 	delete(keys, "environment_files")

@@ -252,13 +252,18 @@ func (c *Client) send(ctx context.Context, method, path string, q url.Values, bo
 		return resp, nil
 	}
 	defer resp.Body.Close()
+	return nil, refusalOf(resp)
+}
+
+// refusalOf is what an answer says that is no success.
+func refusalOf(resp *http.Response) *Error {
 	refusal := &Error{Status: resp.StatusCode}
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxLine))
 	if err != nil || json.Unmarshal(b, refusal) != nil || refusal.Message == "" {
 		refusal.Message = "brainjar answered " + resp.Status
 		refusal.Code = CodeInternal
 	}
-	return nil, refusal
+	return refusal
 }
 
 // errSilent is why a brainjar that says nothing is given up.
@@ -291,6 +296,9 @@ func follow[T any](ctx context.Context, c *Client, path string, q url.Values, op
 			case "event":
 				event = value
 			case "data":
+				if event == "end" { // of what there is: nothing follows
+					return
+				}
 				v, err := decode[T](event, value)
 				patience.Stop() // whoever reads may take as long as they like
 				if !yield(v, err) || err != nil {

@@ -42,9 +42,10 @@ type Fake struct {
 	units      map[string]*unit   // that exist and have not ended, by name
 	ended      map[string]*record // by invocation, until Forget
 	starts     map[string]int     // by unit
-	failStart  map[string]error   // by unit, "" for every unit
-	health     map[string]error   // what checks of a unit answer
-	hang       chan struct{}      // not nil: calls wait until it is closed
+	cleaned    []string
+	failStart  map[string]error // by unit, "" for every unit
+	health     map[string]error // what checks of a unit answer
+	hang       chan struct{}    // not nil: calls wait until it is closed
 	ownJob     string
 	host       transient.Host
 	slice      transient.Limits

@@ -88,6 +88,23 @@ func (f *Fake) Host(ctx context.Context) (transient.Host, error) {
 	return f.host, nil
 }
 
+// Clean removes the directories of an experiment, of which a fake unit has none.
+func (f *Fake) Clean(ctx context.Context, experiment string) error {
+	if err := f.call(ctx, "clean", experiment); err != nil {
+		return err
+	}
+	defer f.mu.Unlock()
+	f.cleaned = append(f.cleaned, experiment)
+	return nil
+}
+
+// Cleaned returns the experiments whose directories were removed.
+func (f *Fake) Cleaned() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.cleaned)
+}
+
 // FailStart makes every Start of a unit fail with err, until it is called with
 // nil. The unit "" means all.
 func (f *Fake) FailStart(unit string, err error) {
