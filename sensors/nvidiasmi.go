@@ -20,10 +20,11 @@ const (
 	nvidiaSMI     = "nvidia-smi"
 	nvidiaEvery   = 4 * time.Second  // each run costs tenths of a second of CPU
 	nvidiaLimit   = 10 * time.Second // a driver that is loaded for each run takes seconds
-	nvidiaGPUs    = "--query-gpu=index,name,temperature.gpu,utilization.gpu,memory.used,memory.total,power.draw,clocks.gr,clocks.max.gr"
+	nvidiaKeep    = nvidiaLimit + 5*time.Second
+	nvidiaGPUs    = "--query-gpu=index,name,temperature.gpu,utilization.gpu,memory.used,memory.total,power.draw"
 	nvidiaApps    = "--query-compute-apps=pid,used_memory"
 	nvidiaFormat  = "--format=csv,noheader,nounits"
-	nvidiaFields  = 9
+	nvidiaFields  = 7
 	nvidiaMiB     = float64(quantity.MiB)
 	mostNvidiaMiB = 1 << 30
 	nvidiaZone    = "nvidia-gpu"
@@ -74,7 +75,7 @@ func nvidiaSources(ctx context.Context, fs FS) []*source {
 			}
 		})
 	for _, s := range []*source{gpus, apps} {
-		s.every, s.keep = nvidiaEvery, nvidiaLimit+2*time.Second
+		s.every, s.keep = nvidiaEvery, nvidiaKeep
 	}
 	return []*source{gpus, apps}
 }
@@ -90,10 +91,10 @@ func (fs FS) askNvidia(ctx context.Context, query string) ([]byte, error) {
 	if errors.Is(err, errNoProgram) {
 		return nil, nil
 	}
-	return run(ctx, nvidiaLimit, program, query, nvidiaFormat)
+	return run(ctx, nvidiaCards, nvidiaLimit, program, query, nvidiaFormat)
 }
 
-// parseNvidiaGPUs reads the table of GPUs: MiB, W, MHz. A name may hold a comma, so
+// parseNvidiaGPUs reads the table of GPUs: °C, percent, MiB, W. A name may hold a comma, so
 // a row is read from both ends.
 func parseNvidiaGPUs(table []byte) ([]GPU, error) {
 	var gpus []GPU
@@ -117,8 +118,6 @@ func parseNvidiaGPUs(table []byte) ([]GPU, error) {
 		g.MemoryUsed = nvidiaValue(&f, nvidiaMiB, 0, mostNvidiaMiB, func(v float64) quantity.Bytes { return quantity.Bytes(v) })
 		g.MemoryTotal = nvidiaValue(&f, nvidiaMiB, 0, mostNvidiaMiB, func(v float64) quantity.Bytes { return quantity.Bytes(v) })
 		g.Power = nvidiaValue(&f, 1000, 0, mostMicrowatts/1e6, func(v float64) quantity.Milliwatts { return quantity.Milliwatts(math.Round(v)) })
-		g.Clock = nvidiaValue(&f, 1e6, 0, mostHertz/1e6, func(v float64) quantity.Hertz { return quantity.Hertz(v) })
-		g.ClockMax = nvidiaValue(&f, 1e6, 0, mostHertz/1e6, func(v float64) quantity.Hertz { return quantity.Hertz(v) })
 		if f.err != nil {
 			return nil, f.err
 		}

@@ -33,12 +33,25 @@ func (fs FS) program(name string) (string, error) {
 // mostOutput is how much of a program's output is kept, in bytes.
 const mostOutput = 1 << 20
 
-// run runs a program with fixed arguments, an empty standard input and no
-// environment of brainjar's, and returns its output and errors together. After the
-// limit it is killed with all its children, and that is an error, as is an exit
-// code other than 0. A program that is stuck in the kernel holds the caller for as
-// long as it is.
-func run(ctx context.Context, limit time.Duration, program string, args ...string) ([]byte, error) {
+// run runs a program through a gate, with fixed arguments, an empty standard input
+// and no environment of brainjar's, and returns its output and errors together.
+// After the limit it is killed with all its children, and that is an error, as is an
+// exit code other than 0, which comes with the output. One that is stuck in the
+// kernel is left behind.
+func run(ctx context.Context, g gate, limit time.Duration, program string, args ...string) ([]byte, error) {
+	const grace = 2 * time.Second // to be killed in
+	outer, cancelOuter := context.WithTimeout(ctx, limit+grace)
+	defer cancelOuter()
+	var output []byte
+	var err error
+	if stuck := g.do(outer, func() { output, err = execute(ctx, limit, program, args) }); stuck != nil {
+		return nil, fmt.Errorf("cannot run %s: no answer within %s: %w", filepath.Base(program), limit, stuck)
+	}
+	return output, err
+}
+
+// execute runs a program and returns when it has ended.
+func execute(ctx context.Context, limit time.Duration, program string, args []string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var output capped
@@ -54,7 +67,7 @@ func run(ctx context.Context, limit time.Duration, program string, args ...strin
 	case ctx.Err() != nil && err != nil:
 		return nil, fmt.Errorf("cannot run %s: no answer within %s: %w", name, limit, ctx.Err())
 	case err != nil:
-		return nil, fmt.Errorf("cannot run %s: %w: %s", name, err, firstLine(output.Bytes()))
+		return output.Bytes(), fmt.Errorf("cannot run %s: %w: %s", name, err, firstLine(output.Bytes()))
 	}
 	return output.Bytes(), nil
 }
