@@ -96,7 +96,8 @@ type BoardPower struct {
 
 // boardPower finds the board's total among its rails. Where one measures the
 // board's input, the others are inside of it: adding them would count twice.
-// Else it is their sum, which is known only if none of them failed.
+// Else it is their sum, which is known only if each of them is: one that is not
+// measured does not take nothing.
 func boardPower(rails []Rail) BoardPower {
 	for _, input := range []string{"VDD_IN", "VIN"} {
 		for _, rail := range rails {
@@ -105,16 +106,16 @@ func boardPower(rails []Rail) BoardPower {
 			}
 		}
 	}
-	total := BoardPower{}
-	for _, rail := range rails {
-		switch rail.Power.State {
-		case Failed:
-			return BoardPower{Value[quantity.Milliwatts]{State: Failed}, "sum of rails"}
-		case OK:
-			total.Power = known(total.Power.V + rail.Power.V)
-			total.From = "sum of rails"
-		case Absent: // switched off
-		}
+	if len(rails) == 0 {
+		return BoardPower{}
 	}
-	return total
+	total, state := quantity.Milliwatts(0), OK
+	for _, rail := range rails {
+		state = worse(state, rail.Power.State)
+		total += rail.Power.V
+	}
+	if state != OK {
+		total = 0
+	}
+	return BoardPower{Value[quantity.Milliwatts]{state, total}, "sum of rails"}
 }
