@@ -40,6 +40,9 @@ func chipFamily(fs FS, read reader) *family {
 			if silent(err) {
 				c = c.failed(err)
 			}
+			if err != nil && c.name == "" { // it never told what it is: a thermometer, rails
+				r.EverHadZone, r.unknownChip = true, true
+			}
 			r.Zones = append(r.Zones, c.zones...)
 			r.Fans = append(r.Fans, c.fans...)
 			r.Rails = append(r.Rails, c.rails...)

@@ -49,6 +49,7 @@ func nvidiaSources(ctx context.Context, fs FS) []*source {
 			}, err
 		},
 		report: func(r *Reading, err error) {
+			r.EverHadZone = r.EverHadZone || err != nil // each card has a thermometer
 			for _, g := range cards {
 				zone := Zone{Type: nvidiaZone, Path: g.Path, State: g.Temperature.State, Temperature: g.Temperature.V}
 				if err != nil {
@@ -94,8 +95,8 @@ func (fs FS) askNvidia(ctx context.Context, query string) ([]byte, error) {
 	return run(ctx, nvidiaCards, nvidiaLimit, program, query, nvidiaFormat)
 }
 
-// parseNvidiaGPUs reads the table of GPUs: °C, percent, MiB, W. A name may hold a comma, so
-// a row is read from both ends.
+// parseNvidiaGPUs reads the table of GPUs: °C, percent, MiB, W. A name may hold a
+// comma, so a row is read from both ends.
 func parseNvidiaGPUs(table []byte) ([]GPU, error) {
 	var gpus []GPU
 	for line := range bytes.Lines(table) {

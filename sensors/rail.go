@@ -94,6 +94,9 @@ type BoardPower struct {
 	From  string                     `json:"from,omitempty"` // the rail that tells it, or "sum of rails"
 }
 
+// sumOfRails is where the total comes from that no rail tells.
+const sumOfRails = "sum of rails"
+
 // boardPower finds the board's total among its rails. Where one measures the
 // board's input, the others are inside of it: adding them would count twice.
 // Else it is their sum, which is known only if each of them is: one that is not
@@ -117,5 +120,5 @@ func boardPower(rails []Rail) BoardPower {
 	if state != OK {
 		total = 0
 	}
-	return BoardPower{Value[quantity.Milliwatts]{state, total}, "sum of rails"}
+	return BoardPower{Value[quantity.Milliwatts]{state, total}, sumOfRails}
 }

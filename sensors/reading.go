@@ -40,6 +40,8 @@ type Reading struct {
 	// Problems are the sources that failed, in the order in which they were
 	// asked.
 	Problems []Problem `json:"problems,omitempty"`
+
+	unknownChip bool // a chip failed before it told what it is: there may be more rails
 }
 
 // Throttled returns the types of the cooling devices through which the hardware

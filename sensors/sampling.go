@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"brainjar/internal/quantity"
 )
 
 // sampling is the state of one Run of a Sampler. It belongs to the goroutine
@@ -44,6 +46,9 @@ func (s *sampling) complete(r *Reading) {
 	s.everHadZone = s.everHadZone || len(r.Zones) > 0
 	r.EverHadZone = r.EverHadZone || s.everHadZone
 	r.Power = boardPower(r.Rails)
+	if r.unknownChip && r.Power.From == sumOfRails {
+		r.Power.Power = Value[quantity.Milliwatts]{State: Failed}
+	}
 }
 
 // gather asks and takes answers until nothing more is to be waited for, or the

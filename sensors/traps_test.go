@@ -145,6 +145,16 @@ func onlyIdle(file, content string) bool {
 	return content == "-99999999999999" && (strings.HasSuffix(file, "cur_state") || strings.HasSuffix(file, "event_cnt"))
 }
 
+// getStuck takes a round in which sources begin to hang. Those after it wait for
+// the sound ones alone, however slow this machine is.
+func getStuck(t *testing.T, s *sampling) {
+	t.Helper()
+	s.timeout = 300 * time.Millisecond
+	s.round(t.Context())
+	s.rest(t.Context(), time.After(300*time.Millisecond))
+	s.timeout = 30 * time.Second
+}
+
 // Files that hang, all of a kind at once: the reading comes within the limit, the
 // rest of it is there, and what hangs is failed.
 func TestWholeKindsHang(t *testing.T) {
@@ -171,13 +181,37 @@ func TestWholeKindsHang(t *testing.T) {
 			t.Fatalf("%s: the sound board has problems: %v", test.pattern, r.Problems)
 		}
 		spoil(t, s.FS, test.pattern, "<fifo>")
-		sampling.timeout = 300 * time.Millisecond
+		getStuck(t, sampling)
 		for i := range 3 {
 			r, ok := sampling.round(t.Context())
 			if !ok || !test.lost(r) || len(r.Problems) != test.sources || r.Memory.State != OK || r.Board.SoC != Orin {
 				t.Errorf("%s, round %d: problems %v", test.pattern, i, r.Problems)
 			}
-			sampling.timeout = 30 * time.Second // nobody waits for what hangs already
+		}
+	}
+}
+
+// A chip that hangs from the start has not even told what it is. The rest of the
+// rails is then no total, and a machine that has no other thermometer is blind.
+func TestChipsHangFromTheStart(t *testing.T) {
+	for _, test := range []struct {
+		board, pattern string
+		rails          int
+		power          BoardPower
+	}{
+		{"agx-orin-jp5", "sys/class/hwmon/hwmon3/in2_input", 1, BoardPower{Value[quantity.Milliwatts]{State: Failed}, sumOfRails}},
+		{"agx-orin-jp5", "sys/class/hwmon/hwmon3/name", 1, BoardPower{Value[quantity.Milliwatts]{State: Failed}, sumOfRails}},
+		{"orin-nano-jp6", "sys/class/hwmon/hwmon3/rpm", 3, BoardPower{known[quantity.Milliwatts](9250), "VDD_IN"}},
+		{"orin-nano-jp6", "sys/class/hwmon/hwmon1/in1_input", 0, BoardPower{}},
+		{"x86-amd", "sys/class/hwmon/hwmon?/temp1_input", 0, BoardPower{}},
+	} {
+		s := machine(t, test.board)
+		spoil(t, s.FS, test.pattern, "<fifo>")
+		sampling := s.begin(t.Context())
+		getStuck(t, sampling)
+		r, ok := sampling.round(t.Context())
+		if !ok || r.Power != test.power || len(r.Rails) != test.rails || !r.EverHadZone || len(r.Problems) == 0 {
+			t.Errorf("%s %s: power %+v of %d rails, ever a zone: %v, problems %v", test.board, test.pattern, r.Power, len(r.Rails), r.EverHadZone, r.Problems)
 		}
 	}
 }
