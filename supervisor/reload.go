@@ -45,7 +45,7 @@ var liveKeys = []string{
 	"autostart", "priority", "after", "tags", "description", "gpu_memory", "runtime_warning", "checkpoint_signal", "checkpoint_timeout",
 	"restart.policy", "restart.max_restarts", "restart.delay", "restart.factor", "restart.max_delay", "restart.jitter",
 	"restart.reset_after", "restart.success_codes", "restart.fatal_codes", "restart.checkpoint_codes", "max_requeues",
-	"probe.exec", "probe.http", "probe.every", "probe.timeout", "probe.failures", "max_temperature",
+	"probe.exec", "probe.http", "probe.every", "probe.timeout", "probe.failures", "max_temperature", "log_max_size", "log_max_runs",
 }
 
 // needRun are those of the keys that only another run can have.

@@ -41,6 +41,7 @@ type stage struct {
 	dir     string
 	real    bool
 	book    *book           // what outlives a brainjar; nil: nothing
+	logs    supervisor.Logs // nil: none
 	first   sensors.Reading // what the sensors say at first; none: a machine without zones
 }
 
@@ -90,6 +91,7 @@ func (st stage) begin(text string) *house {
 			defer h.mu.Unlock()
 			h.changes = append(h.changes, c)
 		},
+		Logs: st.logs,
 		Notify: func(line string) {
 			h.mu.Lock()
 			defer h.mu.Unlock()

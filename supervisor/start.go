@@ -140,6 +140,9 @@ func (s *Supervisor) launch(e *experiment, run int) {
 	s.do(func(ctx context.Context) error {
 		defer order.streams.Close()
 		spec, err := order.spec()
+		if err == nil {
+			spec.LogFile, err = s.logFile(order)
+		}
 		if err != nil {
 			return err
 		}

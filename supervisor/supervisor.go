@@ -97,6 +97,10 @@ type Supervisor struct {
 	// by the end of an earlier one can be told.
 	Boot string
 
+	// Logs keeps the output of experiments with log = "file". Nil: these cannot be
+	// started.
+	Logs Logs
+
 	// Observe is told every change of a phase, in order, from inside the loop:
 	// it must not block. Nil: nobody is told.
 	Observe func(Change)

@@ -22,6 +22,7 @@ import (
 	"brainjar/internal/control"
 	"brainjar/internal/ledger"
 	"brainjar/internal/quantity"
+	"brainjar/internal/runlog"
 	"brainjar/sensors"
 	"brainjar/supervisor"
 	"brainjar/transient"
@@ -68,6 +69,7 @@ type brainjar struct {
 	sysroot string
 	log     *slog.Logger
 	stderr  io.Writer
+	logs    *runlog.Logs   // of experiments with log = "file"
 	signals chan os.Signal // from the first moment on: a stop that comes early is no kill
 	latest  latestReading
 }
@@ -123,13 +125,14 @@ func (b *brainjar) run(path string) error {
 		Log:       b.log,
 	})
 	book, past := b.remember(state)
+	b.logs = runlog.New(filepath.Join(state, logsName), b.log)
 	sampler := &sensors.Sampler{FS: sensors.FS(b.sysroot), Interval: cfg.Thermal.Interval, Disk: "/", Log: b.log}
 	readings := make(chan sensors.Reading)
 	hub := control.NewHub()
 	s := supervisor.New(supervisor.Supervisor{
 		Config: cfg, Units: manager, House: manager, Groups: manager, Freezer: manager, Prober: manager, Events: manager.Events(), Readings: readings,
 		MemTotal: memTotal, Log: b.log, UserManager: b.user,
-		Ledger: book, Past: past, Boot: sensors.BootID(),
+		Ledger: book, Past: past, Logs: b.logs, Boot: sensors.BootID(),
 		Notify: notifier(), Watchdog: watchdogInterval(), Observe: hub.Change,
 	})
 	listener, err := control.Listen(filepath.Join(runtimeDir, socketName), !b.user)
@@ -185,6 +188,7 @@ func (b *brainjar) supervise(s *supervisor.Supervisor, server *control.Server, m
 	defer background.Wait()
 	defer cancel()
 	background.Go(func() { book.Run(ctx) })
+	background.Go(func() { b.logs.Run(ctx, s.LogTerms) })
 	gone := make(chan error, 1)
 	background.Go(func() {
 		if err := manager.Run(ctx); err != nil && ctx.Err() == nil {

@@ -13,6 +13,10 @@ import (
 // ledgerName is the name of the ledger in the state directory.
 const ledgerName = "brainjar.db"
 
+// logsName is the name of the directory for the files of runs, in the state
+// directory.
+const logsName = "logs"
+
 // stateFlag adds the flag for the directory of what must outlive a boot.
 func stateFlag(cmd *cobra.Command, dir *string) {
 	cmd.Flags().StringVar(dir, "state", "", "directory of the ledger (default /var/lib/brainjar, with --user ~/.local/state/brainjar)")

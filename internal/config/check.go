@@ -66,6 +66,11 @@ func checkUnit(e *Experiment, c checks) {
 		c.must(e.User != "" || e.Sandbox != SandboxOff, []string{"sandbox", "user"}, "say whom it runs as",
 			`sandbox = "off" needs user`)
 	}
+	c.must(e.Log != LogFile || !c.own("log_rate"), []string{"log_rate", "log"}, "write log_max_size",
+		`log = "file" takes no log_rate: that bounds the journal alone`)
+	for _, key := range []string{"log_max_size", "log_max_runs"} {
+		c.must(e.Log == LogFile || !c.own(key), []string{key, "log"}, "", `%s needs log = "file"`, key)
+	}
 	c.must(e.Group == "" || e.User != "", []string{"group", "user"}, "", "group needs user")
 }
 

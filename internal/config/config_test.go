@@ -237,6 +237,19 @@ func TestScopeTakesNo(t *testing.T) {
 	mustLoad(t, minimal+"log_rate = \"10/1s\"\nwritable_paths = [\"/data\"]\n[experiments.a]\n"+scope+"[experiments.b]\n"+scope+"writable_paths = []\n")
 }
 
+func TestLogKeys(t *testing.T) {
+	const file = "log = \"file\"\n"
+	got := problems(t, write(t, map[string]string{"config.toml": minimal +
+		"[experiments.a]\n" + file + "log_rate = \"10/1s\"\n[experiments.b]\nlog_max_size = \"8M\"\n[experiments.c]\nlog_max_runs = 3\n"}))
+	if len(got) != 3 || !strings.Contains(got[0].Message, "takes no log_rate") || !strings.Contains(got[1].Message, "needs log = \"file\"") || !strings.Contains(got[2].Message, "needs log = \"file\"") {
+		t.Errorf("%q", got)
+	}
+	c := mustLoad(t, minimal+"log_rate = \"10/1s\"\nlog_max_runs = 3\n[experiments.a]\n"+file+"log_max_size = \"8M\"\n[experiments.b]\n")
+	if a := c.Experiments[0]; a.Log != LogFile || a.LogMaxSize != 8*quantity.MiB || a.LogMaxRuns != 3 {
+		t.Errorf("%+v", a)
+	}
+}
+
 func TestMemoryCriticalFollowsReserve(t *testing.T) {
 	if c := mustLoad(t, "[memory]\nreserve = \"512M\"\n"); c.Memory.Critical != 256*quantity.MiB || len(c.NotYet) != 0 {
 		t.Errorf("critical is %v, not yet %v", c.Memory.Critical, c.NotYet)
@@ -245,7 +258,7 @@ func TestMemoryCriticalFollowsReserve(t *testing.T) {
 
 func TestNotYet(t *testing.T) {
 	c := mustLoad(t, minimal+"gpu = true\nlog = \"journal\"\n[thermal]\nenabled = false\nclocks = false\n"+
-		"[experiments.a]\ngpu = false\n[experiments.b]\nlog = \"file\"\nmax_temperature = 80\n")
+		"[experiments.a]\ngpu = false\n[experiments.b]\npower_mode = \"x\"\nmax_temperature = 80\n")
 	var got []string
 	for _, p := range c.NotYet {
 		got = append(got, p.Key)
@@ -253,7 +266,7 @@ func TestNotYet(t *testing.T) {
 			t.Errorf("problem %v", p)
 		}
 	}
-	if want := []string{"defaults.gpu", "experiments.b.log", "experiments.b.max_temperature"}; !slices.Equal(got, want) {
+	if want := []string{"defaults.gpu", "experiments.b.power_mode", "experiments.b.max_temperature"}; !slices.Equal(got, want) {
 		t.Errorf("not yet: %q, want %q", got, want)
 	}
 	for _, n := range notYet {

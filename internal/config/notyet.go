@@ -14,7 +14,6 @@ var notYet = []struct{ key, value, words string }{
 	{"gpu_memory", "", "GPU memory is not counted yet"},
 	{"power_mode", "", "power modes are not set yet"},
 	{"max_temperature", "", "experiments have no temperature limit of their own yet"},
-	{"log", "file", "output goes to the journal only yet"},
 }
 
 // reportNotYet reports what was written of the table above.

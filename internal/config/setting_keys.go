@@ -26,6 +26,8 @@ var settingKeys = schema[Config]{
 		func(c *Config) *[]string { return &c.Supervisor.Include }),
 	field("supervisor.keep_orphans", yesNo, "false", "Leave experiments running that vanished from the configuration. They take their slot and their memory until they end. Without it they are stopped, by their stop signal alone.",
 		func(c *Config) *bool { return &c.Supervisor.KeepOrphans }),
+	field("supervisor.log_budget", size, `"4G"`, "What all log files together may take on disk: beyond that the oldest of runs that have ended go.",
+		func(c *Config) *quantity.Bytes { return &c.Supervisor.LogBudget }, atLeast(quantity.MiB)),
 
 	field("thermal.enabled", yesNo, "true", "Whether heat decides anything.",
 		func(c *Config) *bool { return &c.Thermal.Enabled }),

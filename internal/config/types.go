@@ -16,6 +16,7 @@ type Supervisor struct {
 	StopTimeout   time.Duration // stop_timeout of experiments that have none of their own
 	Include       []string
 	KeepOrphans   bool
+	LogBudget     quantity.Bytes // of all log files
 }
 
 // Breaker says when failing starts hold all further ones.
@@ -191,6 +192,8 @@ type Experiment struct {
 	WritablePaths   []string // absolute
 	Log             Log
 	LogRate         LogRate
+	LogMaxSize      quantity.Bytes // of the file of one run
+	LogMaxRuns      int            // whose files are kept
 	AllowUnenforced bool
 
 	axes       []axis            // of its matrix

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -194,6 +195,10 @@ func TestSweep(t *testing.T) {
 // TestRun: what is under way is bounded by itself, and nothing is as long as it is
 // not known what runs.
 func TestRun(t *testing.T) {
+	synctest.Test(t, testRun)
+}
+
+func testRun(t *testing.T) {
 	l := New(t.TempDir(), nil)
 	p := start(t, l, "a", 1)
 	p.says("%s\n", strings.Repeat("x", 1<<20))
