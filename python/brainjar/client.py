@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from . import times
 from .errors import NotReadyError, UnknownExperimentError, UnreachableError, WaitTimeoutError
-from .model import Experiment, Line, Plan, Run, Status, Why, read, read_list
+from .model import Event, Experiment, Line, Plan, Run, Status, Why, read, read_list
 from .streams import EventStream, Stream
-from .transport import PATIENCE, Deadline, Query, Transport, default_socket
+from .transport import PATIENCE, Deadline, Messages, Query, Transport, default_socket
 
 # How long to wait between two attempts to ask a brainjar that went away, in seconds.
 _RETRY = 0.25
@@ -209,18 +209,27 @@ class Client:
         return Stream(self._transport.stream("/logs", query), Line)
 
     def events(
-        self, *ids: str, after: Optional[int] = None, patience: Optional[float] = PATIENCE
-    ) -> EventStream:
-        """Follows what happens, from now on or from after the event of that id.
+        self,
+        *ids: str,
+        after: Optional[int] = None,
+        lines: Optional[int] = None,
+        follow: bool = True,
+        patience: Optional[float] = PATIENCE,
+    ) -> Stream[Event]:
+        """Goes through what happens, from now on or from after the event of that id.
 
-        It goes on when brainjar was restarted, without a gap; if none answers
+        ``lines``: with the newest so many of the past; ``follow=False``: only these.
+        It goes on when brainjar was restarted, where it was; if none answers
         for ``patience`` seconds (None: however long), it is an UnreachableError.
         """
 
-        def connect(last: str) -> Any:
-            return self._transport.stream("/events", {"id": list(ids), "after": last or None, "follow": True})
+        def connect(last: Optional[str], lines: Optional[int] = None) -> Messages:
+            query: Query = {"id": list(ids), "after": last, "lines": lines, "follow": follow}
+            return self._transport.stream("/events", query)
 
-        return EventStream(connect, after, patience)
+        since = None if after is None else str(after)
+        messages = connect(since, lines)
+        return EventStream(messages, connect, since, patience) if follow else Stream(messages, Event)
 
     def wait(self, id: str, timeout: Optional[float] = None) -> Experiment:
         """Waits until an experiment has ended for good, and returns how.
@@ -247,7 +256,8 @@ class Client:
             if deadline.passed():
                 raise WaitTimeoutError(f"{id} is still {e.phase}" + (f": {e.reason}" if e.reason else ""))
             try:
-                with closing(self._transport.stream("/events", {"id": id, "follow": True}, deadline)) as messages:
+                events = self._transport.stream("/events", {"id": id, "follow": True}, deadline)
+                with closing(events) as messages:
                     e, gone = self._settled(id), Deadline(PATIENCE)
                     while not done(e):
                         next(messages)

@@ -64,6 +64,7 @@ class Experiment:
     since: Optional[datetime] = _time()  # of the phase
     description: str = ""
     tags: List[str] = _list()
+    matrix: str = ""  # the id that stands for all members of its matrix
     kind: str = "service"
     submitted: bool = False  # no file names it
     owner: str = ""

@@ -75,12 +75,16 @@ class EventStream(Stream[model.Event]):
     """
 
     def __init__(
-        self, connect: Callable[[str], Messages], after: Optional[int], patience: Optional[float]
+        self,
+        messages: Messages,
+        connect: Callable[[Optional[str]], Messages],
+        after: Optional[str],
+        patience: Optional[float],
     ) -> None:
+        super().__init__(messages, model.Event)
         self._connect = connect
-        self._after = "" if after is None else str(after)
+        self._after = after
         self._patience = patience
-        super().__init__(connect(self._after), model.Event)
         self._well()
 
     def __next__(self) -> model.Event:

@@ -143,9 +143,22 @@ class EventTest(FakeTest):
                 h.event(event(100))
                 h.server.fake.gate.wait(PATIENCE)
 
-        with self.serve(handle).events() as events:
+        with self.serve(handle).events(lines=3) as events:
             self.assertEqual(next(events).id, 100)
-        self.assertEqual([r.query for r in self.fake.requests], [{"follow": ["true"]}, {"after": ["99"], "follow": ["true"]}])
+        first, again = [r.query for r in self.fake.requests]
+        self.assertEqual(first, {"lines": ["3"], "follow": ["true"]})
+        self.assertEqual(again, {"after": ["99"], "follow": ["true"]})
+
+    def test_only_the_past(self) -> None:
+        def handle(h: Handler, r: Request) -> None:
+            h.begin()
+            h.event(event(1))
+            h.event({}, event="end")
+            h.end()
+
+        with self.serve(handle).events("a", lines=5, follow=False) as events:
+            self.assertEqual([e.id for e in events], [1])
+        self.assertEqual(self.fake.requests.pop().query, {"id": ["a"], "lines": ["5"]})
 
     def test_over_a_restart(self) -> None:
         def handle(h: Handler, r: Request) -> None:
@@ -260,7 +273,8 @@ class WaitTest(FakeTest):
 
     def test_until_it_is_over(self) -> None:
         self.assertEqual(self.serve(self.handle).wait("a", PATIENCE).reason, "exit code 1")
-        self.assertEqual(self.fake.requests[1], Request("GET", "/v1/events", {"id": ["a"], "follow": ["true"]}, None))
+        want = Request("GET", "/v1/events", {"id": ["a"], "follow": ["true"]}, None)
+        self.assertEqual(self.fake.requests[1], want)
 
     def test_what_is_over_is_not_waited_for(self) -> None:
         self.stands = experiment("succeeded")
