@@ -56,6 +56,14 @@ func event(text []byte, name string, id int64, data any) []byte {
 	return fmt.Appendf(text, "data: %s\n\n", b)
 }
 
+// alive is a sign of life without an event, with the id to go on from.
+func alive(id int64) []byte {
+	if id == 0 {
+		return []byte(": alive\n\n")
+	}
+	return fmt.Appendf(nil, "id: %d\n\n", id)
+}
+
 // end tells why a stream ends.
 func (s *stream) end(err error) { _ = s.write(event(nil, "error", 0, errorOf(err))) }
 
@@ -85,7 +93,7 @@ func (s *Server) events(w http.ResponseWriter, q *http.Request) (any, error) {
 		}
 	}
 	out := newStream(w)
-	text := []byte(": brainjar\n\n")
+	text := alive(last)
 	for _, e := range past {
 		text = event(text, "", e.ID, e)
 		last = max(last, e.ID)
@@ -110,7 +118,7 @@ func (s *Server) followEvents(ctx context.Context, out *stream, want EventQuery,
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			text = []byte(": alive\n\n")
+			text = alive(after)
 		case behind:
 			out.end(errBehind)
 			return
