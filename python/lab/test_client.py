@@ -1,3 +1,4 @@
+import grp
 import os
 import signal
 import subprocess
@@ -130,19 +131,50 @@ class RefusalTest(HouseTest):
         self.refused(brainjar.BadRequestError, lambda: c.kill("sleeper", "SIGNOTHING"))
 
     def test_others_are_kept_out(self) -> None:
-        script = """
-import brainjar, os
-os.setgroups([])
-os.setuid(65534)
-try:
-    brainjar.Client().status()
-except brainjar.ForbiddenError as err:
-    print(err)
-"""
-        done = subprocess.run(
-            [sys.executable, "-c", script], stdout=subprocess.PIPE, timeout=PATIENCE, check=True
+        self.assertIn("group brainjar", as_nobody(["65534"], "refused(brainjar.ForbiddenError, c.status)"))
+
+    def test_members_may_do_less_than_root(self) -> None:
+        said = as_nobody(
+            [str(grp.getgrnam("brainjar").gr_gid)],
+            """
+print(c.start("short", wait=True, timeout=30).experiment)
+c.submit("mine", ["sh", "-c", "test $(id -u) = 65534"], working_directory="/tmp")
+print(c.wait("mine", 30).phase, c.get("mine").owner)
+c.forget("mine")
+refused(brainjar.ForbiddenError, lambda: c.submit("x", ["true"], user="root"))
+refused(brainjar.ForbiddenError, lambda: c.submit("x", ["true"], sandbox="off"))
+refused(brainjar.ForbiddenError, lambda: c.set("sleeper", memory_max="1G"))
+refused(brainjar.ForbiddenError, c.reload)
+""",
         )
-        self.assertIn(b"group brainjar", done.stdout)
+        self.assertEqual(said.splitlines()[:2], ["short", "succeeded nobody"])
+        self.assertEqual(len(said.splitlines()), 6, said)
+
+
+def as_nobody(groups: List[str], script: str) -> str:
+    """Runs a script as the user nobody with these groups, and returns what it printed."""
+    prelude = f"""
+import brainjar, os
+os.setgroups([{", ".join(groups)}])
+os.setgid(65534)
+os.setuid(65534)
+c = brainjar.Client()
+def refused(kind, do):
+    try:
+        do()
+    except kind as err:
+        print(err)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", prelude + script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        timeout=2 * PATIENCE,
+        encoding="utf-8",
+    )
+    if done.returncode != 0:
+        raise AssertionError(done.stderr)
+    return done.stdout
 
 
 class StreamTest(HouseTest):
@@ -165,6 +197,16 @@ class StreamTest(HouseTest):
         client = Client()
         eventually("ready", lambda: answers(client))
         client.start("short")
+
+    def test_nothing_is_missed_between_two_brainjars(self) -> None:
+        self.client.start("short")
+        self.client.wait("short", PATIENCE)
+        self.submit("lasting", "sleep infinity")
+        self.client.until("lasting", lambda e: e.phase == "running", PATIENCE)
+        with self.client.events("lasting") as events:  # which has seen no event yet
+            kill_brainjar(self.client)
+            subprocess.run(["systemctl", "stop", "brainjar-lasting.service"], check=True, timeout=PATIENCE)
+            self.assertEqual(next(events).to_phase, "stopped")
 
     def test_waiting_over_a_death_of_brainjar(self) -> None:
         self.submit("lasting", "while [ ! -e $FLAG ]; do sleep 0.1; done; exit 7", environment={"FLAG": FLAG})
