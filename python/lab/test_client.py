@@ -83,11 +83,14 @@ class OrderTest(HouseTest):
     def test_submit(self) -> None:
         self.submit("mine", "echo hello; sleep 0.2; echo bye", tags=["x"])
         self.assertEqual(self.client.wait("mine", PATIENCE).phase, "succeeded")
-        with self.client.logs("mine") as lines:
-            said = [line.message for line in lines]
-        self.assertEqual([m for m in said if m in ("hello", "bye")], ["hello", "bye"])
+        eventually("logged", lambda: self.said("mine")[-1:] == ["bye"])
+        self.assertEqual(self.said("mine"), ["hello", "bye"])
         self.client.forget("mine")
         self.refused(brainjar.UnknownExperimentError, lambda: self.client.get("mine"))
+
+    def said(self, id: str) -> List[str]:
+        with self.client.logs(id) as lines:
+            return [line.message for line in lines]
 
     def test_adopt(self) -> None:
         process = subprocess.Popen(["sleep", "infinity"])
