@@ -170,6 +170,23 @@ func (b *brainjar) remember(dir string) (*ledger.Ledger, ledger.Past) {
 // for memory, which on its machines belongs to the experiments.
 const gcPercent = 40
 
+// shedEvery is the time between two sheddings: a burst of starts is over by then.
+const shedEvery = 20 * time.Second
+
+// shed gives memory back, that of the program's own code too.
+func shed(ctx context.Context) {
+	tick := time.NewTicker(shedEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			_ = transient.Shed() // without it all goes on
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // probe makes sure that there is a service manager before anything begins.
 func (b *brainjar) probe() (transient.Host, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), probeLimit)
@@ -205,6 +222,7 @@ func (b *brainjar) supervise(s *supervisor.Supervisor, server *control.Server, m
 			}
 		})
 	})
+	background.Go(func() { shed(ctx) })
 	background.Go(func() { b.obey(ctx, s) })
 	background.Go(func() {
 		if err := server.Run(ctx); err != nil {
