@@ -30,7 +30,7 @@ var layers = map[string][]string{
 	"sensors/sensorstest":     {},
 	"internal/ledger":         {"internal/quantity"},
 	"internal/runlog":         {"internal/quantity"},
-	"internal/journal":        {"internal/quantity"},
+	"internal/journal":        {},
 	"internal/quantity":       {},
 	"internal/archtest":       {},
 	"lab/faults":              {"internal/config", "internal/ledger", "internal/quantity", "sensors", "supervisor", "transient", "transient/transienttest"},
@@ -47,7 +47,7 @@ type owner struct {
 var owners = []owner{
 	{"github.com/coreos/go-systemd/v22/dbus", []string{"transient", "lab"}},
 	{"github.com/coreos/go-systemd/v22/daemon", []string{"internal/cli", "transient"}},
-	{"github.com/coreos/go-systemd/v22/journal", []string{"internal/cli", "transient"}},
+	{"github.com/coreos/go-systemd/v22/journal", []string{"internal/journal"}},
 	{"github.com/godbus/dbus/v5", []string{"transient", "lab"}},
 	{"github.com/shirou/gopsutil/v3", []string{"sensors"}},
 	{"github.com/BurntSushi/toml", []string{"internal/config"}},
