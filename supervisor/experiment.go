@@ -115,7 +115,7 @@ func (s *Supervisor) log(c Change, facts []slog.Attr) {
 	if c.To == Queued && c.Reason == "" {
 		return
 	}
-	attrs := []slog.Attr{slog.String("experiment", c.Experiment), slog.String("phase", string(c.To))}
+	attrs := []slog.Attr{slog.String("experiment", c.Experiment), slog.String("phase", string(c.To)), slog.String("from", string(c.From))}
 	if c.Run > 0 {
 		attrs = append(attrs, slog.Int("run", c.Run))
 	}

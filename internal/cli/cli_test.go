@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"brainjar/internal/journal"
 )
 
 // TestScript runs testdata/script/*.txtar: the command line as a person sees
@@ -93,13 +96,16 @@ func TestLogLines(t *testing.T) {
 	}
 }
 
-// Under systemd each line begins with its priority, and the journal has the time.
+// The journal gets the line, without the time, and each fact as well.
 func TestLogForTheJournal(t *testing.T) {
-	for level, want := range map[slog.Level]string{slog.LevelDebug: "<7>x\n", slog.LevelInfo: "<6>x\n", slog.LevelWarn: "<4>x\n", slog.LevelError: "<3>x\n"} {
-		var out strings.Builder
-		slog.New(&lines{write: func(line string) { out.WriteString(line) }, level: slog.LevelDebug, journal: true}).Log(t.Context(), level, "x")
-		if out.String() != want {
-			t.Errorf("%v: %q, want %q", level, out.String(), want)
+	for level, want := range map[slog.Level]int{slog.LevelDebug: 7, slog.LevelInfo: 6, slog.LevelWarn: 4, slog.LevelError: 3} {
+		var sent []journal.Message
+		log := slog.New(&lines{level: slog.LevelDebug, colour: true, send: func(m journal.Message) { sent = append(sent, m) }})
+		log.With("unit", "u").Log(t.Context(), level, "phase changed", "experiment", "a", "phase", "backoff", "from", "running", "run", 2, "reason", "two\nlines of it")
+		facts := map[string]string{"event": "phase changed", "experiment": "a", "to": "backoff", "from": "running", "run": "2", "unit": "u", "reason": "two\nlines of it"}
+		message := journal.Message{Text: "backoff    a                unit=u run=2: two lines of it", Priority: want, Facts: facts}
+		if len(sent) != 1 || !reflect.DeepEqual(sent[0], message) {
+			t.Errorf("%+v, want %+v", sent, message)
 		}
 	}
 }

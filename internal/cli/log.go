@@ -10,17 +10,29 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"brainjar/internal/journal"
 )
 
 // newLog returns the log of the daemon: lines that a person can follow, with
-// colour on a terminal, and with the journal's priorities where the journal
-// reads them. flush waits a little until what was logged has been written.
+// colour on a terminal. The journal gets messages instead, with priorities and with
+// every fact as a field of its own. flush waits a little until what was logged has
+// been written.
 func newLog(w io.Writer, level slog.Level) (log *slog.Logger, flush func()) {
 	out := newOutlet(w)
-	h := &lines{write: out.put, level: level}
+	write := func(line string) { _, _ = io.WriteString(w, line) } // where the log cannot be written, nobody can be told
+	h := &lines{level: level, write: func(line string) { out.put(func() { write(line) }) }}
 	if f, ok := w.(*os.File); ok {
-		h.journal = isJournal(f)
-		h.colour = !h.journal && colourful(f)
+		h.colour = isTerminal(f) && os.Getenv("NO_COLOR") == ""
+		if isJournal(f) {
+			h.send = func(m journal.Message) {
+				out.put(func() {
+					if m.Send() != nil { // the stream may still be there: sd-daemon(3)
+						write(fmt.Sprintf("<%d>%s\n", m.Priority, m.Text))
+					}
+				})
+			}
+		}
 	}
 	return slog.New(h), out.flush
 }
@@ -53,11 +65,11 @@ func isTerminal(f *os.File) bool {
 // The new phase stands for the message that it changed, the experiment in a
 // column of its own, and the reason comes last.
 type lines struct {
-	write   func(line string)
-	level   slog.Level
-	attrs   []slog.Attr
-	journal bool
-	colour  bool
+	write  func(line string)
+	send   func(journal.Message) // instead, if not nil
+	level  slog.Level
+	attrs  []slog.Attr
+	colour bool
 }
 
 func (h *lines) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level }
@@ -72,9 +84,10 @@ func (h *lines) WithAttrs(attrs []slog.Attr) slog.Handler {
 func (h *lines) WithGroup(string) slog.Handler { return h }
 
 func (h *lines) Handle(_ context.Context, r slog.Record) error {
-	message := r.Message
+	head := r.Message
 	var experiment, reason string
-	var facts strings.Builder
+	var rest strings.Builder
+	facts := map[string]string{"event": r.Message}
 	add := func(a slog.Attr) bool {
 		value := a.Value.Resolve().String()
 		switch a.Key {
@@ -83,13 +96,17 @@ func (h *lines) Handle(_ context.Context, r slog.Record) error {
 		case "reason":
 			reason = value
 		case "phase":
-			message = value
+			head, facts["to"] = value, value
+			return true
+		case "from": // the line before said it
 		default:
+			quoted := value
 			if strings.ContainsAny(value, " \t\n\"=") || value == "" {
-				value = fmt.Sprintf("%q", value)
+				quoted = fmt.Sprintf("%q", value)
 			}
-			fmt.Fprintf(&facts, " %s=%s", a.Key, value)
+			fmt.Fprintf(&rest, " %s=%s", a.Key, quoted)
 		}
+		facts[a.Key] = value
 		return true
 	}
 	for _, a := range h.attrs {
@@ -97,22 +114,17 @@ func (h *lines) Handle(_ context.Context, r slog.Record) error {
 	}
 	r.Attrs(add)
 
-	var line strings.Builder
-	if h.journal {
-		fmt.Fprintf(&line, "<%d>", priority(r.Level))
-	} else {
-		line.WriteString(r.Time.Format(time.TimeOnly) + " ")
-	}
 	if experiment != "" {
-		message = fmt.Sprintf("%-10s %-16s", message, experiment)
+		head = fmt.Sprintf("%-10s %-16s", head, experiment)
 	}
-	line.WriteString(h.paint(r.Level, message))
-	line.WriteString(facts.String())
 	if reason != "" {
-		line.WriteString(": " + strings.ReplaceAll(reason, "\n", " "))
+		rest.WriteString(": " + strings.ReplaceAll(reason, "\n", " "))
 	}
-	line.WriteString("\n")
-	h.write(line.String())
+	if h.send != nil {
+		h.send(journal.Message{Text: head + rest.String(), Priority: priority(r.Level), Facts: facts})
+		return nil
+	}
+	h.write(r.Time.Format(time.TimeOnly) + " " + h.paint(r.Level, head) + rest.String() + "\n")
 	return nil
 }
 
@@ -128,8 +140,7 @@ func (h *lines) paint(level slog.Level, text string) string {
 	}
 }
 
-// priority is the level in the numbers of syslog(3), which the journal takes
-// from the start of a line (sd-daemon(3)).
+// priority is the level in the numbers of syslog(3).
 func priority(level slog.Level) int {
 	switch {
 	case level >= slog.LevelError:

@@ -12,8 +12,8 @@ const (
 	flushLimit  = time.Second // for what waits when brainjar ends
 )
 
-// outlet writes lines in a goroutine of its own, so that a terminal that was
-// stopped, a full pipe or a stuck journal never stops the supervisor. Lines
+// outlet writes messages in a goroutine of its own, so that a terminal that was
+// stopped, a full pipe or a stuck journal never stops the supervisor. Those
 // that do not fit any more are counted, and the count is written instead.
 type outlet struct {
 	items   chan outletItem
@@ -21,11 +21,12 @@ type outlet struct {
 }
 
 type outletItem struct {
-	line    string
-	flushed chan struct{} // instead of a line: closed when all before is written
+	write   func()
+	flushed chan struct{} // instead of a message: closed when all before is written
 }
 
-// newOutlet returns an outlet to w, which it uses until the program ends.
+// newOutlet returns an outlet, which lasts until the program ends. What is missing
+// it writes to w.
 func newOutlet(w io.Writer) *outlet {
 	o := &outlet{items: make(chan outletItem, outletLines)}
 	go func() {
@@ -37,16 +38,16 @@ func newOutlet(w io.Writer) *outlet {
 				close(item.flushed)
 				continue
 			}
-			_, _ = io.WriteString(w, item.line) // where the log cannot be written, nobody can be told
+			item.write()
 		}
 	}()
 	return o
 }
 
-// put hands over a line and never waits.
-func (o *outlet) put(line string) {
+// put hands over what writes a message, and never waits.
+func (o *outlet) put(write func()) {
 	select {
-	case o.items <- outletItem{line: line}:
+	case o.items <- outletItem{write: write}:
 	default:
 		o.dropped.Add(1)
 	}
