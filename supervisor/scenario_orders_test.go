@@ -129,12 +129,12 @@ func adoptedProcess(st stage) {
 	sleep := exec.Command("/bin/sleep", "3600")
 	h.must(sleep.Start())
 	defer func() { _ = sleep.Process.Kill(); _ = sleep.Wait() }()
-	h.must(h.Supervisor.Adopt(h.ctx(), "found", sleep.Process.Pid, "ada", config.Keys{"memory_max": "48M"}))
+	h.must(h.Adopt(h.ctx(), "found", sleep.Process.Pid, "ada", config.Keys{"memory_max": "48M"}))
 	h.awaitPhase(supervisor.Running, 10*time.Second, "found")
 	if s := h.status("found"); s.MemoryMax != 48*quantity.MiB || s.Unit.Kind != transient.Scope || s.Config.Command[1] != "3600" {
 		st.Errorf("stands %+v", s)
 	}
-	if err := h.Supervisor.Adopt(h.ctx(), "other", 1, "ada", nil); err == nil {
+	if err := h.Adopt(h.ctx(), "other", 1, "ada", nil); err == nil {
 		st.Error("adopted init")
 	}
 	h.must(h.Supervisor.Stop(h.ctx(), "found"))

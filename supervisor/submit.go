@@ -128,12 +128,12 @@ func (s *Supervisor) vacant(id string) error {
 
 // insert runs a function in the loop that makes an experiment, queues that, and
 // returns when it is on disk.
-func (s *Supervisor) insert(ctx context.Context, make func() (*experiment, error)) error {
+func (s *Supervisor) insert(ctx context.Context, create func() (*experiment, error)) error {
 	return s.carryOut(ctx, func(written func(error)) error {
 		if s.leaving.how != stay {
 			return ErrLeaving
 		}
-		e, err := make()
+		e, err := create()
 		if err != nil {
 			return err
 		}

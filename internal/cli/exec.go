@@ -93,7 +93,9 @@ func (x *execution) run(ctx context.Context, c *control.Client, command []string
 	keys["restart"] = restart
 	if x.id == "" {
 		name := make([]byte, 4)
-		_, _ = rand.Read(name) // never fails
+		if _, err := rand.Read(name); err != nil {
+			return err
+		}
 		x.id = "exec-" + hex.EncodeToString(name)
 	}
 	signals := make(chan os.Signal, 8)
@@ -127,7 +129,7 @@ func (x *execution) retry(err error, since time.Time, signals <-chan os.Signal) 
 		if refusal != nil && refusal.Hint != "" {
 			x.warn("hint: %s", refusal.Hint)
 		}
-		return exitStatus(exitExecFailed)
+		return exitError(exitExecFailed)
 	}
 	if !x.told {
 		x.told = true
@@ -135,7 +137,7 @@ func (x *execution) retry(err error, since time.Time, signals <-chan os.Signal) 
 	}
 	select {
 	case sig := <-signals:
-		return exitStatus(128 + int(sig.(syscall.Signal))) //nolint:forcetypeassert // Unix knows no other
+		return exitError(128 + int(number(sig)))
 	case <-time.After(200 * time.Millisecond):
 		return nil
 	}
@@ -182,7 +184,7 @@ func (x *execution) attend(ctx context.Context, c *control.Client, one *control.
 		select {
 		case sig := <-signals:
 			if sig == syscall.SIGHUP {
-				return exitStatus(exitHangup)
+				return exitError(exitHangup)
 			}
 			if err := one.Order(x.orderFor(sig)); err != nil {
 				return errGone
@@ -218,7 +220,13 @@ func (x *execution) orderFor(sig os.Signal) control.ExecOrder {
 	case x.asked > 1:
 		return control.ExecOrder{Stop: true}
 	}
-	return control.ExecOrder{Signal: unix.SignalName(sig.(syscall.Signal))} //nolint:forcetypeassert // Unix knows no other
+	return control.ExecOrder{Signal: unix.SignalName(number(sig))}
+}
+
+// number is a signal as the kernel knows it.
+func number(sig os.Signal) syscall.Signal {
+	n, _ := sig.(syscall.Signal) // on Unix there are no others
+	return n
 }
 
 // ended says what the exit code alone does not.
@@ -230,5 +238,5 @@ func (x *execution) ended(e control.Ended) error {
 	if status == 0 {
 		return nil
 	}
-	return exitStatus(status)
+	return exitError(status)
 }

@@ -41,11 +41,11 @@ type failure struct {
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
-// exitStatus is the exit code of an experiment that brainjar ran in the foreground:
+// exitError is the exit code of an experiment that brainjar ran in the foreground:
 // there is nothing to say about it.
-type exitStatus int
+type exitError int
 
-func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+func (s exitError) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
 // failures are those of several experiments: each is told, the worst code counts.
 type failures []error
@@ -70,7 +70,7 @@ func exitCode(err error) int {
 	var f *failure
 	var problems config.Errors
 	var refusal *control.Error
-	var status exitStatus
+	var status exitError
 	switch {
 	case err == nil:
 		return ExitOK
@@ -122,7 +122,7 @@ func report(w io.Writer, err error) {
 	var several failures
 	var problems config.Errors
 	var refusal *control.Error
-	var status exitStatus
+	var status exitError
 	switch {
 	case errors.As(err, &status):
 		return

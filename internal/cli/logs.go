@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -93,11 +94,17 @@ func (l *logs) print(line control.Line) error {
 	case "cat":
 		_, err = fmt.Fprintln(l.remote.stdout, line.Message)
 	default:
-		name := ""
-		if l.named {
-			name = " " + line.Experiment
+		var head []string // a line in a file has no time
+		if !line.At.IsZero() {
+			head = append(head, line.At.Local().Format("2006-01-02 15:04:05.000"))
 		}
-		_, err = fmt.Fprintf(l.remote.stdout, "%s%s: %s\n", line.At.Local().Format("2006-01-02 15:04:05.000"), name, printable(line.Message))
+		if l.named {
+			head = append(head, line.Experiment)
+		}
+		if len(head) > 0 {
+			head[len(head)-1] += ": "
+		}
+		_, err = fmt.Fprintf(l.remote.stdout, "%s%s\n", strings.Join(head, " "), printable(line.Message))
 	}
 	return written(err)
 }

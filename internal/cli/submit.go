@@ -91,7 +91,7 @@ func (s *submit) workHere(keys map[string]any) error {
 	if os.Geteuid() == 0 && !s.remote.user && keys["user"] == nil {
 		if person := os.Getenv("SUDO_USER"); person != "" && person != "root" {
 			keys["user"] = person
-		} else if info, err := os.Stat(dir); err != nil || ownedByRoot(info) {
+		} else if ownedByRoot(dir) {
 			return nil
 		}
 	}
@@ -99,9 +99,9 @@ func (s *submit) workHere(keys map[string]any) error {
 	return nil
 }
 
-func ownedByRoot(info os.FileInfo) bool {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && stat.Uid == 0
+func ownedByRoot(path string) bool {
+	var stat syscall.Stat_t
+	return syscall.Stat(path, &stat) != nil || stat.Uid == 0
 }
 
 // complete returns the keys with what belongs to the caller: command, directory, and

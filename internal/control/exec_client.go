@@ -76,7 +76,7 @@ func (x *Execution) begin(id string, r ExecRequest, streams [3]*os.File) error {
 	for i, f := range streams {
 		raw, err := f.SyscallConn()
 		if err == nil {
-			err = raw.Control(func(fd uintptr) { fds[i] = int(fd) }) //nolint:gosec // a descriptor
+			err = raw.Control(func(fd uintptr) { fds[i] = int(fd) })
 		}
 		if err != nil {
 			return fmt.Errorf("cannot hand over %s: %w", f.Name(), err)

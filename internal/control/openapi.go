@@ -25,10 +25,12 @@ var description = sync.OnceValue(func() object {
 	paths := make(object)
 	for _, r := range routes {
 		at := "/" + Version + r.path
-		if paths[at] == nil {
-			paths[at] = make(object)
+		operations, known := paths[at].(object)
+		if !known {
+			operations = make(object)
+			paths[at] = operations
 		}
-		paths[at].(object)[strings.ToLower(r.method)] = r.describe(schemas) //nolint:forcetypeassert // made above
+		operations[strings.ToLower(r.method)] = r.describe(schemas)
 	}
 	schemaOf(reflect.TypeFor[Error](), schemas)
 	return object{

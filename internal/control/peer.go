@@ -60,7 +60,7 @@ func peerOf(c *net.UnixConn) (p Peer, err error) {
 func peerGroups(fd int) ([]uint32, error) {
 	groups := make([]uint32, 64)
 	for {
-		size := uint32(len(groups) * 4) //nolint:gosec // some thousand at the most
+		size := uint32(len(groups) * 4)
 		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_PEERGROUPS,
 			uintptr(unsafe.Pointer(&groups[0])), uintptr(unsafe.Pointer(&size)), 0) //nolint:gosec // as getsockopt(2) wants it
 		switch {
@@ -79,7 +79,7 @@ func (p Peer) access(group int) Access {
 	switch {
 	case p.UID == 0 || int(p.UID) == os.Getuid():
 		return Admin
-	case group >= 0 && (int(p.GID) == group || slices.Contains(p.Groups, uint32(group))): //nolint:gosec // a gid
+	case group >= 0 && (int(p.GID) == group || slices.Contains(p.Groups, uint32(group))):
 		return Act
 	}
 	return None

@@ -73,7 +73,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := server.Shutdown(limit); err != nil {
 		_ = server.Close()
 	}
-	<-failed
+	<-failed // that it was closed
 	return nil
 }
 

@@ -123,7 +123,7 @@ const KindPhase = "phase"
 
 // Line is one line of the output of an experiment.
 type Line struct {
-	At         time.Time `json:"at"`
+	At         time.Time `json:"at,omitzero"` // not known of lines in files
 	Experiment string    `json:"experiment"`
 	Run        int       `json:"run,omitempty"`
 	PID        int       `json:"pid,omitempty"`
