@@ -124,6 +124,9 @@ func endRow(r *ledger.Run, o transient.Outcome, reason string, now time.Time) {
 	if r.EndedAt.IsZero() {
 		r.EndedAt = now
 	}
+	if r.EndedAt.Round(0).Before(r.StartedAt.Round(0)) { // the clock was set back, and nobody knows how long it lasted
+		r.StartedAt = r.EndedAt
+	}
 	r.Result, r.Reason = string(o.Result), reason
 	if o.ExitCode >= 0 {
 		r.ExitCode = &o.ExitCode

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // ending gathers what is known of the end of the newest invocation.
@@ -100,14 +98,4 @@ func (m *Manager) recorded(r *record) {
 		}
 	}
 	m.conclude(t, nil, r)
-}
-
-// monotonic is CLOCK_MONOTONIC in µs, the clock of systemd's …Monotonic
-// properties.
-func monotonic() uint64 {
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		return 0
-	}
-	return uint64(now.Nano() / 1000)
 }

@@ -257,11 +257,3 @@ func (r *record) facts() facts {
 func validInvocation(s string) bool {
 	return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == ""
 }
-
-// fromMicroseconds reads a time as systemd has it; 0 is the zero time.
-func fromMicroseconds(usec uint64) time.Time {
-	if usec == 0 || usec > 1<<62 {
-		return time.Time{}
-	}
-	return time.UnixMicro(int64(usec))
-}

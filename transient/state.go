@@ -57,14 +57,15 @@ func readUnitState(p values) unitState {
 		job, _ = fields[0].(uint32)
 	}
 	freezer := property[string](p, "FreezerState") // systemd 246
+	clock := readClock()
 	return unitState{
 		active:     text(p, "ActiveState"),
 		invocation: invocation,
 		began:      property[uint64](p, "ConditionTimestampMonotonic"),
 		changed:    property[uint64](p, "StateChangeTimestampMonotonic"),
-		entered:    fromMicroseconds(property[uint64](p, "ActiveEnterTimestamp")),
-		exited:     fromMicroseconds(property[uint64](p, "InactiveEnterTimestamp")),
-		created:    fromMicroseconds(property[uint64](p, "InactiveExitTimestamp")),
+		entered:    clock.at(property[uint64](p, "ActiveEnterTimestampMonotonic")),
+		exited:     clock.at(property[uint64](p, "InactiveEnterTimestampMonotonic")),
+		created:    clock.at(property[uint64](p, "InactiveExitTimestampMonotonic")),
 		frozen:     freezer == "frozen" || freezer == "freezing",
 		left:       property[uint64](p, "ActiveExitTimestampMonotonic"),
 		job:        job,
@@ -107,7 +108,7 @@ func readServiceState(p values) serviceState {
 		status:  int(property[int32](p, "ExecMainStatus")),
 		mainPID: int(property[uint32](p, "MainPID")),
 		text:    text(p, "StatusText"),
-		exited:  fromMicroseconds(property[uint64](p, "ExecMainExitTimestamp")),
+		exited:  readClock().at(property[uint64](p, "ExecMainExitTimestampMonotonic")),
 	}
 }
 

@@ -173,6 +173,9 @@ func lasted(r *ledger.Run) string {
 		return "running"
 	}
 	d := r.EndedAt.Sub(r.StartedAt)
+	if d < 0 {
+		return "-" // the clock was set back while nobody saw it run
+	}
 	if d < 10*time.Second {
 		return d.Round(100 * time.Millisecond).String()
 	}

@@ -1,0 +1,27 @@
+package transient
+
+import (
+	"testing"
+	"time"
+)
+
+// TestClock: times of one message keep their distances to the microsecond, and
+// count on the clock that nobody can set.
+func TestClock(t *testing.T) {
+	c := readClock()
+	if !c.at(0).IsZero() || !c.at(1<<63).IsZero() {
+		t.Error("never is a time")
+	}
+	begin, end := c.at(c.usec-90_000_001), c.at(c.usec-1)
+	if d := end.Sub(begin); d != 90*time.Second {
+		t.Errorf("%v between 1 and 90,000,001 µs ago", d)
+	}
+	if d := time.Since(begin); d < 90*time.Second || d > 95*time.Second {
+		t.Errorf("90 s ago was %v ago", d)
+	}
+	// A wall clock that was set cannot be had here, but a time that knows nothing
+	// else than that has lost the reading of the other.
+	if begin == begin.Round(0) { //nolint:revive // both readings are to be compared
+		t.Error("the time has no monotonic reading")
+	}
+}
