@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 		os.Exit(code)
 	}
 	if die := os.Getenv(dieVariable); die != "" {
-		if err := mortal(os.Args[1], os.Args[2], die); err != nil {
+		if err := mortal(os.Args[1], os.Args[2], os.Args[3], die); err != nil {
 			fmt.Fprintln(os.Stderr, "brainjar:", err)
 			os.Exit(1)
 		}
@@ -63,9 +63,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// mortal is `brainjar run --state STATE CONFIG`, put together from the same parts,
+// mortal is `brainjar run --state STATE --sysroot SYSROOT CONFIG`, put together from the same parts,
 // but for the place where it kills itself.
-func mortal(state, path, die string) error {
+func mortal(state, sysroot, path, die string) error {
 	place, count, _ := strings.Cut(die, ":")
 	n, err := strconv.Atoi(count)
 	if err != nil {
@@ -89,8 +89,10 @@ func mortal(state, path, die string) error {
 	if err != nil {
 		return err
 	}
+	sampler := &sensors.Sampler{FS: sensors.FS(sysroot), Interval: cfg.Thermal.Interval, Log: log}
+	readings := make(chan sensors.Reading)
 	s := supervisor.New(supervisor.Supervisor{
-		Config: cfg, Units: mortalUnits{manager, d}, House: manager, Groups: manager, Freezer: manager, Events: manager.Events(),
+		Config: cfg, Units: mortalUnits{manager, d}, House: manager, Groups: manager, Freezer: manager, Events: manager.Events(), Readings: readings,
 		MemTotal: 64 << 30, Log: log, Ledger: mortalLedger{book, d}, Past: past, Boot: sensors.BootID(),
 	})
 	var background sync.WaitGroup
@@ -98,6 +100,14 @@ func mortal(state, path, die string) error {
 	defer cancel()
 	background.Go(func() { book.Run(ctx) })
 	background.Go(func() { _ = manager.Run(ctx) })
+	background.Go(func() {
+		_ = sampler.Run(ctx, func(r sensors.Reading) {
+			select {
+			case readings <- r:
+			case <-ctx.Done():
+			}
+		})
+	})
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM)
 	go func() { <-signals; s.Drain() }()

@@ -97,7 +97,7 @@ func (w *world) step(killsOnly bool) {
 	w.lives()
 	choices := []func(){w.killSoon, w.killAt(afterStart), w.killAt(beforeEnd), w.killAt(beforeForget), w.killAt(beforeStart)}
 	if !killsOnly {
-		choices = append(choices, w.reexec, w.reload, w.restartBus, w.leave, w.restartUnit, w.fillDisk, w.overwrite, w.deleteLedger)
+		choices = append(choices, w.reexec, w.reload, w.restartBus, w.leave, w.restartUnit, w.fillDisk, w.overwrite, w.deleteLedger, w.failSensors)
 	}
 	choices[w.random.IntN(len(choices))]()
 }

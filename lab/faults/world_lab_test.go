@@ -1,7 +1,7 @@
 //go:build lab
 
 // Package faults is a random walk of faults: brainjar is killed, systemd and the
-// bus are restarted, the disk fills up, the ledger is overwritten, while
+// bus are restarted, the disk fills up, the ledger is overwritten, sensors fail, while
 // experiments of all kinds run and write down for themselves when they began and
 // how they ended. At the end the ledger must say the same.
 package faults
@@ -24,12 +24,13 @@ import (
 // world is what the walk goes through.
 type world struct {
 	*testing.T
-	random *rand.Rand
-	dir    string
-	binary string // the shipped one
-	state  string // a small file system of its own
-	config string
-	diary  string // what the experiments themselves write down
+	random  *rand.Rand
+	dir     string
+	binary  string // the shipped one
+	state   string // a small file system of its own
+	config  string
+	diary   string // what the experiments themselves write down
+	sysroot string // what the sensors read
 
 	brainjar *exec.Cmd
 	log      *os.File
@@ -66,7 +67,10 @@ stop_timeout = "5s"
 [memory]
 reserve = "0M"
 [thermal]
-enabled = false
+throttle = 75.0
+resume = 70.0
+critical = 95.0
+interval = "300ms"
 [defaults]
 memory_max = "48M"
 user = "nobody"
@@ -104,6 +108,8 @@ func newWorld(t *testing.T, seed uint64) *world {
 	w.must(os.Mkdir(notes, 0o700))
 	w.must(os.Chown(notes, 65534, 65534))
 	w.dir, w.diary, w.state, w.config = dir, filepath.Join(notes, "diary"), filepath.Join(dir, "state"), filepath.Join(dir, "config.toml")
+	w.sysroot = filepath.Join(dir, "sysroot")
+	w.buildSensors()
 	w.must(os.Mkdir(w.state, 0o700))
 	w.must(syscall.Mount("faults", w.state, "tmpfs", 0, "size=64m,mode=700"))
 	t.Cleanup(func() { _ = syscall.Unmount(w.state, syscall.MNT_DETACH) })
@@ -139,11 +145,11 @@ func (w *world) must(err error) {
 // begin starts a brainjar: the shipped one, or one that will kill itself.
 func (w *world) begin(die string) {
 	w.Helper()
-	w.brainjar = exec.Command(w.binary, "run", "--state", w.state, w.config)
+	w.brainjar = exec.Command(w.binary, "run", "--state", w.state, "--sysroot", w.sysroot, w.config)
 	if die != "" {
 		self, err := os.Executable()
 		w.must(err)
-		w.brainjar = exec.Command(self, w.state, w.config)
+		w.brainjar = exec.Command(self, w.state, w.sysroot, w.config)
 		w.brainjar.Env = append(os.Environ(), dieVariable+"="+die)
 	}
 	w.brainjar.Stderr = w.log
