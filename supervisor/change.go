@@ -9,6 +9,7 @@ import (
 
 // Change is one change of the phase of an experiment.
 type Change struct {
+	ID         int64 // of the event that this is, as in the ledger: ascending
 	At         time.Time
 	Experiment string
 	Run        int // 0: it has never run

@@ -86,6 +86,7 @@ func (s *Supervisor) change(e *experiment, c Change, then func(error), facts ...
 		c.To, c.Reason = Held, e.hold
 	}
 	c.At, c.Experiment, c.Run, c.From = time.Now(), e.cfg.ID, e.run, e.phase
+	c.ID = s.eventID(c.At)
 	if !c.From.Allows(c.To) {
 		s.Log.Error("phase change is not in the table", "experiment", c.Experiment, "from", c.From, "to", c.To)
 	}

@@ -63,12 +63,28 @@ func (s *Supervisor) keep(e *experiment, then func(error)) {
 func (s *Supervisor) entry(e *experiment, c Change) ledger.Write {
 	return ledger.Write{
 		Event: &ledger.Event{
-			At: c.At, Experiment: c.Experiment, Run: c.Run, Kind: eventPhase,
+			ID: c.ID, At: c.At, Experiment: c.Experiment, Run: c.Run, Kind: eventPhase,
 			From: string(c.From), To: string(c.To), Reason: c.Reason,
 		},
 		Wanted: s.wanted(e),
 		Run:    s.runRow(e, c),
 	}
+}
+
+// eventID is the id of an event that happens now. Ids ascend, also from one brainjar
+// to the next and when the clock is set back: microseconds since 1970, or one more
+// than the last.
+func (s *Supervisor) eventID(now time.Time) int64 {
+	s.lastEvent = max(s.lastEvent+1, now.UnixMicro())
+	return s.lastEvent
+}
+
+// note writes an event that is not a change of a phase.
+func (s *Supervisor) note(kind, id string, run int, reason string) {
+	now := time.Now()
+	e := ledger.Event{ID: s.eventID(now), At: now, Experiment: id, Run: run, Kind: kind, Reason: reason}
+	s.Noted(e)
+	s.write(ledger.Write{Event: &e}, nil)
 }
 
 // eventPhase is the kind of the events that are changes of a phase.

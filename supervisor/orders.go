@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
-	"time"
 
-	"brainjar/internal/ledger"
 	"brainjar/transient"
 )
 
@@ -246,9 +244,4 @@ func (s *Supervisor) onceMore(e *experiment, cause Cause) {
 		s.move(e, Queued, "it ran when brainjar was stopped")
 	}
 	e.again = false
-}
-
-// note writes an event that is not a change of a phase.
-func (s *Supervisor) note(kind, id string, run int, reason string) {
-	s.write(ledger.Write{Event: &ledger.Event{At: time.Now(), Experiment: id, Run: run, Kind: kind, Reason: reason}}, nil)
 }

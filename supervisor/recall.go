@@ -19,6 +19,7 @@ import (
 // became of them.
 func (s *Supervisor) remember(past ledger.Past) {
 	s.resubmit(past)
+	s.lastEvent = past.LastEvent
 	for _, e := range s.experiments {
 		e.run = past.LastRun[e.cfg.ID]
 		e.counted = e.run

@@ -104,6 +104,8 @@ type Supervisor struct {
 	// Observe is told every change of a phase, in order, from inside the loop:
 	// it must not block. Nil: nobody is told.
 	Observe func(Change)
+	// Noted is told in the same way of events that are not changes of a phase.
+	Noted func(ledger.Event)
 	// Notify sends a line to the service manager by sd_notify; it must not
 	// block. Nil: nobody to notify.
 	Notify func(state string)
@@ -164,6 +166,8 @@ type state struct {
 	unwritten   []transient.Unit
 	unwrittenAt time.Time // when to try again
 
+	lastEvent int64 // id
+
 	calls int // goroutines that will post an answer
 }
 
@@ -181,6 +185,9 @@ func New(s Supervisor) *Supervisor {
 	}
 	if s.Observe == nil {
 		s.Observe = func(Change) {}
+	}
+	if s.Noted == nil {
+		s.Noted = func(ledger.Event) {}
 	}
 	if s.Random == nil {
 		s.Random = rand.Float64

@@ -67,7 +67,10 @@ const (
 	// ledger. The older run keeps all but its number.
 	yieldRun = `UPDATE runs SET run = -id WHERE experiment = ? AND run = ? AND invocation <> ?`
 
-	putEvent  = `INSERT INTO events (at, kind, experiment, run, from_phase, to_phase, reason) VALUES (?,?,?,?,?,?,?)`
+	// Ids ascend: one that does not, or none, becomes the next.
+	putEvent = `INSERT INTO events (id, at, kind, experiment, run, from_phase, to_phase, reason)
+	VALUES (CASE WHEN ?1 > coalesce((SELECT max(id) FROM events), 0) THEN ?1 END, ?2, ?3, ?4, ?5, ?6, ?7, ?8)`
+
 	putSample = `INSERT INTO samples (at, name, value) VALUES (?,?,?)`
 )
 
@@ -106,7 +109,7 @@ func commit(ctx context.Context, db *sql.DB, p *pile) error {
 			deref(r.MaxTemperature), deref(r.EnergyJoules), throttled, known(r.Tainted), known(r.Boot))
 	}
 	for _, e := range p.events {
-		put(putEvent, nullTime(e.At), e.Kind, known(e.Experiment), known(e.Run), known(e.From), known(e.To), known(e.Reason))
+		put(putEvent, e.ID, nullTime(e.At), e.Kind, known(e.Experiment), known(e.Run), known(e.From), known(e.To), known(e.Reason))
 	}
 	for _, s := range p.samples {
 		put(putSample, nullTime(s.At), s.Name, s.Value)

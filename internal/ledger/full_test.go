@@ -121,7 +121,7 @@ func TestRetention(t *testing.T) {
 		w.Put(ledger.Write{Run: &r}, nil)
 	}
 	for i := range 1300 {
-		w.Put(ledger.Write{Event: &ledger.Event{At: now, Kind: "phase", Run: i}, Samples: []ledger.Sample{{At: old, Name: "tj", Value: 1}}}, nil)
+		w.Put(ledger.Write{Event: &ledger.Event{ID: now.UnixMicro() + int64(i)*1000, At: now, Kind: "phase", Run: i}, Samples: []ledger.Sample{{At: old, Name: "tj", Value: 1}}}, nil)
 	}
 	w.must(ledger.Write{Samples: []ledger.Sample{{At: now, Name: "tj", Value: 1}}})
 	if err := w.Sweep(t.Context()); err != nil {

@@ -84,17 +84,34 @@ func (r *Reader) Check(ctx context.Context) error {
 type Query struct {
 	Experiments []string
 	Since       time.Time // begun, or happened, at or after
-	Results     []string
-	Limit       int // the newest
+	Results     []string  // of runs
+	After       int64     // events with a greater id
+	Limit       int       // the newest
 }
 
 // Events returns events, oldest first.
 func (r *Reader) Events(ctx context.Context, q Query) ([]Event, error) {
 	where, args := q.where("at")
+	if q.After > 0 {
+		where, args = append(where, "id > ?"), append(args, q.After)
+	}
 	rest := conditions(where) + " ORDER BY id DESC"
 	if q.Limit > 0 {
 		rest, args = rest+" LIMIT ?", append(args, q.Limit)
 	}
+	events, err := r.events(ctx, rest, args)
+	slices.Reverse(events)
+	return events, err
+}
+
+// EventsAfter returns the events that follow the one with an id, of all experiments,
+// oldest first, n at most.
+func (r *Reader) EventsAfter(ctx context.Context, id int64, n int) ([]Event, error) {
+	return r.events(ctx, " WHERE id > ? ORDER BY id LIMIT ?", []any{id, n})
+}
+
+// events reads events; the rest of the statement says which.
+func (r *Reader) events(ctx context.Context, rest string, args []any) ([]Event, error) {
 	rows, err := r.db.QueryContext(ctx, "SELECT id, at, kind, experiment, run, from_phase, to_phase, reason FROM events"+rest, args...)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the ledger %s: %w", r.path, err)
@@ -109,8 +126,10 @@ func (r *Reader) Events(ctx context.Context, q Query) ([]Event, error) {
 		}
 		events = append(events, e)
 	}
-	slices.Reverse(events)
-	return events, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("cannot read the ledger %s: %w", r.path, err)
+	}
+	return events, nil
 }
 
 // Knows reports whether the ledger has heard of an experiment.

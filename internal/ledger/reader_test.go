@@ -131,3 +131,42 @@ func rememberStunted(path string) {
 	fmt.Print(past.LastRun, " ", past.Wanted[0].Phase)
 	os.Exit(0)
 }
+
+// TestEventIDs: ids are those that were given, and ascend whatever was given; they are
+// how a reader goes on where it was.
+func TestEventIDs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "brainjar.db")
+	w := open(t, path, ledger.Options{})
+	for i, id := range []int64{1000, 1001, 5000, 5000, 300, 0, 9000} {
+		w.Put(ledger.Write{Event: &ledger.Event{ID: id, At: noon, Kind: "phase", Run: i, Experiment: string(rune('a' + i%2))}}, nil)
+	}
+	w.must(ledger.Write{})
+	past, err := w.Restore(t.Context())
+	if err != nil || past.LastEvent != 9000 {
+		t.Errorf("the last event is %d, %v", past.LastEvent, err)
+	}
+	r, err := ledger.OpenReader(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	idsOf := func(events []ledger.Event, err error) string {
+		var ids []int64
+		for _, e := range events {
+			ids = append(ids, e.ID)
+		}
+		return fmt.Sprint(ids, err)
+	}
+	if got := idsOf(r.Events(t.Context(), ledger.Query{})); got != "[1000 1001 5000 5001 5002 5003 9000] <nil>" {
+		t.Errorf("all: %s", got)
+	}
+	if got := idsOf(r.Events(t.Context(), ledger.Query{After: 1001, Limit: 2, Experiments: []string{"b"}})); got != "[5001 5003] <nil>" {
+		t.Errorf("the newest 2 of b after 1001: %s", got)
+	}
+	if got := idsOf(r.EventsAfter(t.Context(), 1001, 3)); got != "[5000 5001 5002] <nil>" {
+		t.Errorf("3 after 1001: %s", got)
+	}
+	if got := idsOf(r.EventsAfter(t.Context(), 9000, 3)); got != "[] <nil>" {
+		t.Errorf("after the last: %s", got)
+	}
+}

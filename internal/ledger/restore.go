@@ -34,6 +34,8 @@ func restore(ctx context.Context, db *sql.DB) (past Past, ended []Run, err error
 	for _, r := range slices.Concat(past.Open, ended) {
 		past.LastRun[r.Experiment] = max(past.LastRun[r.Experiment], r.Run)
 	}
+	err = errors.Join(err, failed)
+	failed = db.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM events").Scan(&past.LastEvent)
 	return past, ended, errors.Join(err, failed)
 }
 

@@ -68,7 +68,7 @@ type Run struct {
 
 // Event is one thing that happened: one row of table events.
 type Event struct {
-	ID         int64
+	ID         int64 // ascending; 0 in a Write: the next
 	At         time.Time
 	Experiment string
 	Run        int
@@ -98,4 +98,6 @@ type Past struct {
 	Wanted  []Wanted
 	Open    []Run          // without an end
 	LastRun map[string]int // highest number of a run, by experiment
+
+	LastEvent int64 // highest id of an event
 }
