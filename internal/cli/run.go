@@ -133,7 +133,7 @@ func (b *brainjar) run(path string) error {
 		Config: cfg, Units: manager, House: manager, Groups: manager, Freezer: manager, Prober: manager, Events: manager.Events(), Readings: readings,
 		MemTotal: memTotal, Log: b.log, UserManager: b.user,
 		Ledger: book, Past: past, Logs: b.logs, Boot: sensors.BootID(),
-		Notify: notifier(), Watchdog: watchdogInterval(), Observe: hub.Change,
+		Notify: notifier(), Watchdog: watchdogInterval(), Observe: hub.Change, Noted: hub.Note,
 	})
 	listener, err := control.Listen(filepath.Join(runtimeDir, socketName), !b.user)
 	if err != nil {

@@ -3,6 +3,7 @@ package control
 import (
 	"golang.org/x/sys/unix"
 
+	"brainjar/internal/ledger"
 	"brainjar/supervisor"
 	"brainjar/transient"
 )
@@ -10,7 +11,7 @@ import (
 // eventOf is a change of a phase as it travels.
 func eventOf(c supervisor.Change) Event {
 	e := Event{
-		At: c.At, Kind: KindPhase, Experiment: c.Experiment, Run: c.Run,
+		ID: c.ID, At: c.At, Kind: KindPhase, Experiment: c.Experiment, Run: c.Run,
 		From: string(c.From), To: string(c.To), Reason: c.Reason,
 	}
 	if c.Ended != nil {
@@ -21,6 +22,19 @@ func eventOf(c supervisor.Change) Event {
 		e.Signal = unix.SignalName(c.Ended.Signal)
 	}
 	return e
+}
+
+// pastEvent is an event of the ledger as it travels.
+func pastEvent(e ledger.Event) Event {
+	return Event{ID: e.ID, At: e.At, Kind: e.Kind, Experiment: e.Experiment, Run: e.Run, From: e.From, To: e.To, Reason: e.Reason}
+}
+
+func pastEvents(past []ledger.Event) []Event {
+	events := make([]Event, len(past))
+	for i, e := range past {
+		events[i] = pastEvent(e)
+	}
+	return events
 }
 
 // experimentOf is how an experiment stands as it travels.

@@ -33,6 +33,7 @@ var answers = []struct {
 	{supervisor.ErrLeaving, http.StatusServiceUnavailable, CodeNotReady, "try again when it has started again"},
 	{supervisor.ErrEnded, http.StatusServiceUnavailable, CodeNotReady, "try again when it has started again"},
 	{transient.ErrDisconnected, http.StatusServiceUnavailable, CodeNotReady, "systemd is out of reach"},
+	{transient.ErrUncertain, http.StatusGatewayTimeout, CodeTimeout, "it may still be done: look at `brainjar status`"},
 	{context.DeadlineExceeded, http.StatusGatewayTimeout, CodeTimeout, "it may still be done: look at `brainjar status`"},
 	{context.Canceled, http.StatusServiceUnavailable, CodeNotReady, ""},
 }

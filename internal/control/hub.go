@@ -2,22 +2,29 @@ package control
 
 import (
 	"context"
+	"math"
+	"slices"
+	"sort"
 	"sync"
-	"time"
 
+	"brainjar/internal/ledger"
 	"brainjar/supervisor"
 )
 
 // kept is how many events are kept for followers: who falls further behind is cut.
-const kept = 8192
+// atOnce is how many a follower is given at a time.
+const (
+	kept   = 8192
+	atOnce = 256
+)
 
 // Hub passes events on to those who follow them. It keeps the latest in one ring,
 // from which each follower reads at its own pace: nothing is kept for anybody alone.
 type Hub struct {
-	mu   sync.Mutex
+	mu   sync.RWMutex
 	ring []Event       // the latest, from next on the oldest
 	next int           // where the next one goes, once the ring is full
-	last int64         // the id given last
+	last int64         // the id of the newest
 	gone int64         // the id of the newest that is not kept any more
 	wake chan struct{} // closed when there is another event
 }
@@ -25,15 +32,17 @@ type Hub struct {
 // NewHub returns a hub without events.
 func NewHub() *Hub { return &Hub{wake: make(chan struct{})} }
 
-// Change publishes a change of a phase. It does not block.
-func (h *Hub) Change(c supervisor.Change) { h.Publish(eventOf(c)) }
+// Change publishes a change of a phase.
+func (h *Hub) Change(c supervisor.Change) { h.publish(eventOf(c)) }
 
-// Publish passes an event on. Its id is made from its time, so that ids also ascend
-// from one brainjar to the next.
-func (h *Hub) Publish(e Event) {
+// Note publishes an event that is not a change of a phase.
+func (h *Hub) Note(e ledger.Event) { h.publish(pastEvent(e)) }
+
+// publish passes an event on. It waits for no follower.
+func (h *Hub) publish(e Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.last = nextID(h.last, e.At)
+	h.last = max(h.last+1, e.ID)
 	e.ID = h.last
 	if len(h.ring) < kept {
 		h.ring = append(h.ring, e)
@@ -45,43 +54,44 @@ func (h *Hub) Publish(e Event) {
 	h.wake = make(chan struct{})
 }
 
-// nextID is the id of an event that follows the one with the id last: microseconds
-// since 1970, or one more than that.
-func nextID(last int64, at time.Time) int64 { return max(last+1, at.UnixMicro()) }
-
-// Last returns the id of the newest event; ids of later ones are greater.
+// Last returns the id of the newest event.
 func (h *Hub) Last() int64 {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.mu.RLock()
+	defer h.mu.RUnlock()
 	return h.last
 }
 
-// Since returns the events after an id that are kept. behind: there were more.
-func (h *Hub) Since(id int64) (events []Event, behind bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.since(id)
+// Oldest returns the id of the oldest event that is kept: those before it are in the
+// ledger. While there is none it is the greatest there can be.
+func (h *Hub) Oldest() int64 {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.oldest()
 }
 
-func (h *Hub) since(id int64) (events []Event, behind bool) {
-	for i := range h.ring {
-		if e := h.ring[(h.next+i)%len(h.ring)]; e.ID > id {
-			events = append(events, e)
-		}
+func (h *Hub) oldest() int64 {
+	if len(h.ring) == 0 {
+		return math.MaxInt64
 	}
-	return events, id < h.gone
+	return h.at(0).ID
 }
 
-// After is Since, but waits until there is an event or ctx ends.
+// at is the i-th of the events that are kept, 0 the oldest.
+func (h *Hub) at(i int) Event { return h.ring[(h.next+i)%len(h.ring)] }
+
+// After waits for events after the one with an id and returns some of them, oldest
+// first. behind: not all that came after it are kept.
 func (h *Hub) After(ctx context.Context, id int64) (events []Event, behind bool, err error) {
 	for {
-		h.mu.Lock()
+		h.mu.RLock()
 		wake := h.wake
-		if h.last > id {
-			events, behind = h.since(id)
+		behind = id < h.gone
+		begin := sort.Search(len(h.ring), func(i int) bool { return h.at(i).ID > id })
+		for i := begin; i < min(begin+atOnce, len(h.ring)); i++ {
+			events = append(events, h.at(i))
 		}
-		h.mu.Unlock()
-		if len(events) > 0 {
+		h.mu.RUnlock()
+		if len(events) > 0 || behind {
 			return events, behind, nil
 		}
 		select {
@@ -90,4 +100,18 @@ func (h *Hub) After(ctx context.Context, id int64) (events []Event, behind bool,
 			return nil, false, ctx.Err()
 		}
 	}
+}
+
+// Newest returns the newest n events after the one with an id that mean something,
+// oldest first; oldest is as Oldest returns it.
+func (h *Hub) Newest(n int, id int64, means func(Event) bool) (events []Event, oldest int64) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for i := len(h.ring) - 1; i >= 0 && len(events) < n && h.at(i).ID > id; i-- {
+		if e := h.at(i); means(e) {
+			events = append(events, e)
+		}
+	}
+	slices.Reverse(events)
+	return events, h.oldest()
 }

@@ -17,8 +17,10 @@ type Logs interface {
 
 // History is what happened before.
 type History interface {
-	// Events returns changes of phases, oldest first; their ids do not matter.
+	// Events returns the newest events, oldest first.
 	Events(ctx context.Context, q ledger.Query) ([]Event, error)
+	// EventsAfter returns the n events that follow the one with an id, oldest first.
+	EventsAfter(ctx context.Context, id int64, n int) ([]Event, error)
 	// Runs goes through runs, oldest first: each a JSON object with the ledger's columns.
 	Runs(ctx context.Context, q ledger.Query) iter.Seq2[[]byte, error]
 }
@@ -28,7 +30,6 @@ var errNoLogs = &Error{Message: "the output of experiments cannot be read here",
 
 // history writes runs as they are read.
 func (s *Server) history(w http.ResponseWriter, q *http.Request) (any, error) {
-	runs := make([]json.RawMessage, 0, 64)
 	query := ledger.Query{Results: q.URL.Query()["result"]}
 	var err error
 	if query.Experiments, err = s.meant(q); err != nil {
@@ -41,22 +42,21 @@ func (s *Server) history(w http.ResponseWriter, q *http.Request) (any, error) {
 		return nil, err
 	}
 	if s.History == nil {
-		return runs, nil
+		return []json.RawMessage{}, nil
 	}
-	if query.Limit == 0 || query.Limit > maxRuns {
-		query.Limit = maxRuns
-	}
-	for run, err := range s.History.Runs(q.Context(), query) {
-		if err != nil {
-			return nil, err
+	ctx, cancel := s.streaming(q)
+	defer cancel()
+	out := list{answering: s.answering(w, "application/json")}
+	for run, err := range s.History.Runs(ctx, query) {
+		if err == nil {
+			err = out.add(run)
 		}
-		runs = append(runs, append(json.RawMessage(nil), run...))
+		if err != nil {
+			return nil, out.end(err)
+		}
 	}
-	return runs, nil
+	return nil, out.end(nil)
 }
-
-// maxRuns is how many runs one answer holds: the newest.
-const maxRuns = 10000
 
 // Ledger is a History in the ledger's file.
 type Ledger struct{ Path string }
@@ -69,11 +69,18 @@ func (l Ledger) Events(ctx context.Context, q ledger.Query) ([]Event, error) {
 	}
 	defer r.Close()
 	past, err := r.Events(ctx, q)
-	events := make([]Event, len(past))
-	for i, e := range past {
-		events[i] = Event{At: e.At, Kind: e.Kind, Experiment: e.Experiment, Run: e.Run, From: e.From, To: e.To, Reason: e.Reason}
+	return pastEvents(past), err
+}
+
+// EventsAfter implements History.
+func (l Ledger) EventsAfter(ctx context.Context, id int64, n int) ([]Event, error) {
+	r, err := ledger.OpenReader(l.Path)
+	if err != nil {
+		return nil, err
 	}
-	return events, err
+	defer r.Close()
+	past, err := r.EventsAfter(ctx, id, n)
+	return pastEvents(past), err
 }
 
 // Runs implements History.

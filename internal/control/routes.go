@@ -14,7 +14,10 @@ type route struct {
 	request      any  // what the body is; nil: there is none
 	answer       any  // what the answer is; nil: there is none
 	stream       bool // the answers are server-sent events
-	handle       func(*Server, http.ResponseWriter, *http.Request) (any, error)
+	long         bool // it takes as long as somebody reads
+
+	// handle returns the answer; nil: it has written that itself.
+	handle func(*Server, http.ResponseWriter, *http.Request) (any, error)
 }
 
 // parameter is one of the query of a route.
@@ -58,11 +61,11 @@ func init() { // what a route does refers to the table, to describe it
 		{method: "POST", path: "/release", access: Act, summary: "release all that is held, and reset the circuit breaker", handle: (*Server).releaseAll},
 		{method: "GET", path: "/plan", access: Read, summary: "ask what a reload would do", answer: Plan{}, handle: (*Server).plan},
 		{method: "POST", path: "/reload", access: Admin, summary: "reload the configuration", request: ReloadRequest{}, answer: Plan{}, handle: (*Server).reload},
-		{method: "GET", path: "/events", access: Read, summary: "follow what happens", stream: true, answer: Event{}, handle: (*Server).events,
+		{method: "GET", path: "/events", access: Read, summary: "follow what happens", stream: true, long: true, answer: Event{}, handle: (*Server).events,
 			query: []parameter{idParameter, {"after", "those after the event with this id, as Last-Event-ID"}, linesParameter, followParameter}},
-		{method: "GET", path: "/logs", access: Read, summary: "read the output of experiments", stream: true, answer: Line{}, handle: (*Server).logs,
+		{method: "GET", path: "/logs", access: Read, summary: "read the output of experiments", stream: true, long: true, answer: Line{}, handle: (*Server).logs,
 			query: []parameter{idParameter, sinceParameter, linesParameter, {"run", "only this run"}, followParameter}},
-		{method: "GET", path: "/history", access: Read, summary: "see the runs of the past", answer: []json.RawMessage{}, handle: (*Server).history,
+		{method: "GET", path: "/history", access: Read, summary: "see the runs of the past", long: true, answer: []json.RawMessage{}, handle: (*Server).history,
 			query: []parameter{idParameter, sinceParameter, linesParameter, {"result", "only runs with one of these results; may be given again"}}},
 		{method: "GET", path: "/sensors", access: Read, summary: "see what the machine feels", answer: json.RawMessage{}, handle: (*Server).sensors},
 	}

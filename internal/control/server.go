@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"path"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"brainjar/supervisor"
@@ -20,8 +22,9 @@ import (
 
 const (
 	headerLimit   = 5 * time.Second  // to read the head of a request
-	requestLimit  = 30 * time.Second // to read and carry out one that is no stream
+	requestLimit  = 30 * time.Second // to carry out one that is not long
 	idleLimit     = 2 * time.Minute  // between two requests of a connection
+	readLimit     = 40 * time.Second // to read one; longer than requestLimit, whose error says more
 	writeLimit    = 10 * time.Second // for one write; who reads more slowly is cut
 	closeLimit    = 3 * time.Second  // for requests under way when the server ends
 	maxBody       = 1 << 20          // bytes
@@ -40,20 +43,26 @@ type Server struct {
 	Version    string
 	Log        *slog.Logger
 
-	began time.Time
-	pid   int
-	over  context.Context // ends with the server: streams end then
+	began    time.Time
+	pid      int
+	patience time.Duration   // for one write; 0: writeLimit
+	over     context.Context // ends with the server: streams end then
 }
 
 // Run answers until ctx ends, and then within closeLimit.
 func (s *Server) Run(ctx context.Context) error {
 	s.began, s.pid, s.over = time.Now(), os.Getpid(), ctx
+	s.patience = cmp.Or(s.patience, writeLimit)
 	server := &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: headerLimit,
+		ReadTimeout:       readLimit,
+		WriteTimeout:      readLimit + s.patience, // from the end of the head on
 		IdleTimeout:       idleLimit,
 		MaxHeaderBytes:    maxHeaderSize,
-		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if c, ok := c.(*conn); ok {
 				return context.WithValue(ctx, peerKey{}, c.peer)
@@ -80,25 +89,47 @@ func (s *Server) Run(ctx context.Context) error {
 // handler is the table of routes as net/http wants it.
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
+	methods := make(map[string][]string) // by path
 	for _, r := range routes {
 		mux.HandleFunc(r.method+" /"+Version+r.path, func(w http.ResponseWriter, q *http.Request) { s.serve(r, w, q) })
+		methods[r.path] = append(methods[r.path], r.method)
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {
-		refuse(w, &Error{Message: fmt.Sprintf("no such route: %s %s", q.Method, q.URL.Path), Hint: "GET /" + Version + "/openapi.json has them all", Code: CodeNoRoute, Status: http.StatusNotFound})
-	})
+	for path, allowed := range methods {
+		mux.HandleFunc("/"+Version+path, func(w http.ResponseWriter, q *http.Request) {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			refuse(w, noRoute(q, http.StatusMethodNotAllowed))
+		})
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) { refuse(w, noRoute(q, http.StatusNotFound)) })
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		defer func() {
-			if p := recover(); p != nil {
-				s.Log.Error("request failed", "method", q.Method, "path", q.URL.Path, "err", fmt.Sprint(p), "stack", string(debug.Stack()))
-				refuse(w, &Error{Message: "brainjar failed at this request", Code: CodeInternal, Status: http.StatusInternalServerError})
-			}
-		}()
-		if p := q.URL.Path; p != path.Clean(p) || q.Method == http.MethodConnect { // which a ServeMux would redirect
-			refuse(w, &Error{Message: "no such route: " + p, Code: CodeNoRoute, Status: http.StatusNotFound})
+		defer s.recovered(w, q)
+		// What a ServeMux would redirect, or answer itself.
+		if p := q.URL.Path; p != path.Clean(p) || q.RequestURI == "*" || q.Method == http.MethodConnect {
+			refuse(w, noRoute(q, http.StatusNotFound))
 			return
 		}
 		mux.ServeHTTP(w, q)
 	})
+}
+
+func noRoute(q *http.Request, status int) *Error {
+	return &Error{Message: fmt.Sprintf("no such route: %s %s", q.Method, q.URL.Path), Hint: "GET /" + Version + "/openapi.json has them all", Code: CodeNoRoute, Status: status}
+}
+
+// recovered goes on after a request that panicked. An answer that has begun is broken
+// off.
+func (s *Server) recovered(w http.ResponseWriter, q *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p != http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
+		s.Log.Error("request failed", "method", q.Method, "path", q.URL.Path, "err", fmt.Sprint(p), "stack", string(debug.Stack()))
+	}
+	if w.Header().Get("Content-Type") != "" {
+		panic(http.ErrAbortHandler)
+	}
+	refuse(w, &Error{Message: "brainjar failed at this request", Code: CodeInternal, Status: http.StatusInternalServerError})
 }
 
 // serve answers one request.
@@ -108,27 +139,27 @@ func (s *Server) serve(r route, w http.ResponseWriter, q *http.Request) {
 		refuse(w, forbidden(peer, has, r))
 		return
 	}
-	control := http.NewResponseController(w)
-	if r.stream {
-		_ = control.SetReadDeadline(time.Time{})
-		_, err := r.handle(s, w, q)
-		if err != nil {
-			refuse(w, errorOf(err))
-		}
-		return
-	}
-	_ = control.SetReadDeadline(time.Now().Add(requestLimit))
-	_ = control.SetWriteDeadline(time.Now().Add(requestLimit + writeLimit))
-	ctx, cancel := context.WithTimeout(q.Context(), requestLimit)
-	defer cancel()
-	q = q.WithContext(ctx)
 	q.Body = http.MaxBytesReader(w, q.Body, maxBody)
-	answer, err := r.handle(s, w, q)
-	if err != nil {
-		refuse(w, errorOf(err))
-		return
+	if r.method == http.MethodGet {
+		if err := bodiless(q); err != nil {
+			refuse(w, errorOf(err))
+			return
+		}
 	}
-	reply(w, http.StatusOK, answer)
+	if r.long {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	} else {
+		ctx, cancel := context.WithTimeout(q.Context(), requestLimit)
+		defer cancel()
+		q = q.WithContext(ctx)
+	}
+	answer, err := r.handle(s, w, q)
+	switch {
+	case err != nil:
+		refuse(w, errorOf(err))
+	case answer != nil:
+		reply(w, http.StatusOK, answer)
+	}
 }
 
 func forbidden(p Peer, has Access, r route) *Error {

@@ -86,6 +86,7 @@ type Query struct {
 	Since       time.Time // begun, or happened, at or after
 	Results     []string  // of runs
 	After       int64     // events with a greater id
+	Before      int64     // events with a smaller id
 	Limit       int       // the newest
 }
 
@@ -94,6 +95,9 @@ func (r *Reader) Events(ctx context.Context, q Query) ([]Event, error) {
 	where, args := q.where("at")
 	if q.After > 0 {
 		where, args = append(where, "id > ?"), append(args, q.After)
+	}
+	if q.Before > 0 {
+		where, args = append(where, "id < ?"), append(args, q.Before)
 	}
 	rest := conditions(where) + " ORDER BY id DESC"
 	if q.Limit > 0 {

@@ -163,6 +163,9 @@ func TestEventIDs(t *testing.T) {
 	if got := idsOf(r.Events(t.Context(), ledger.Query{After: 1001, Limit: 2, Experiments: []string{"b"}})); got != "[5001 5003] <nil>" {
 		t.Errorf("the newest 2 of b after 1001: %s", got)
 	}
+	if got := idsOf(r.Events(t.Context(), ledger.Query{Before: 5002, Limit: 2})); got != "[5000 5001] <nil>" {
+		t.Errorf("the newest 2 before 5002: %s", got)
+	}
 	if got := idsOf(r.EventsAfter(t.Context(), 1001, 3)); got != "[5000 5001 5002] <nil>" {
 		t.Errorf("3 after 1001: %s", got)
 	}
