@@ -24,7 +24,7 @@ var ErrNoProcess = errors.New("no such process")
 // that has no name, and its command, with the path of its program.
 func FindProcess(pid int) (p Process, username string, command []string, err error) {
 	if pid <= 1 || pid == os.Getpid() {
-		return Process{}, "", nil, fmt.Errorf("process %d: that is no process to adopt", pid)
+		return Process{}, "", nil, fmt.Errorf("%w that could be adopted: %d", ErrNoProcess, pid)
 	}
 	p = Process{PID: pid}
 	if p.Began, err = processBegan(pid); err != nil {
@@ -44,7 +44,7 @@ func FindProcess(pid int) (p Process, username string, command []string, err err
 	}
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil || len(line) == 0 { // a thread of the kernel has none
-		return Process{}, "", nil, fmt.Errorf("process %d: that is no process to adopt", pid)
+		return Process{}, "", nil, fmt.Errorf("%w that could be adopted: %d", ErrNoProcess, pid)
 	}
 	command = strings.Split(string(bytes.TrimSuffix(line, []byte{0})), "\x00")
 	if command[0], err = os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err != nil {

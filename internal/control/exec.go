@@ -64,7 +64,6 @@ const streamsLimit = 10 * time.Second
 
 // exec runs an experiment in the foreground of a client.
 func (s *Server) exec(w http.ResponseWriter, q *http.Request) (any, error) {
-	q.Body = http.MaxBytesReader(w, q.Body, maxBody)
 	var r ExecRequest
 	if err := body(q, &r); err != nil {
 		return nil, err

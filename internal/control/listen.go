@@ -15,9 +15,10 @@ import (
 const GroupName = "brainjar"
 
 const (
-	// maxConns is how many connections there may be at once, and maxConnsOfOne how
-	// many of one user who is not root.
+	// maxConns is how many connections there may be at once, of which keptForRoot are
+	// for root alone; maxConnsOfOne is how many one user may have who is not root.
 	maxConns      = 256
+	keptForRoot   = 16
 	maxConnsOfOne = 128
 )
 
@@ -90,7 +91,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 func (l *Listener) take(p Peer) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.conns >= maxConns || p.UID != 0 && l.byUID[p.UID] >= maxConnsOfOne {
+	if l.conns >= maxConns || p.UID != 0 && (l.conns >= maxConns-keptForRoot || l.byUID[p.UID] >= maxConnsOfOne) {
 		return false
 	}
 	l.conns++

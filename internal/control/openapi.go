@@ -60,11 +60,15 @@ func (r route) describe(schemas object) object {
 	if r.answer != nil {
 		good["content"] = object{kind: object{"schema": schemaOf(reflect.TypeOf(r.answer), schemas)}}
 	}
+	status := http.StatusOK
+	if r.upgrade != "" {
+		status, good["description"] = http.StatusSwitchingProtocols, "the connection speaks "+r.upgrade+" from now on: lines of JSON"
+	}
 	op := object{
 		"summary": r.summary, "x-access": r.access.String(), "parameters": parameters,
 		"responses": object{
-			strconv.Itoa(http.StatusOK): good,
-			"default":                   object{"description": "not done", "content": object{"application/json": object{"schema": object{"$ref": "#/components/schemas/Error"}}}},
+			strconv.Itoa(status): good,
+			"default":            object{"description": "not done", "content": object{"application/json": object{"schema": object{"$ref": "#/components/schemas/Error"}}}},
 		},
 	}
 	if r.request != nil {

@@ -11,10 +11,11 @@ type route struct {
 	access       Access
 	summary      string // what a peer may do with it: "stop an experiment"
 	query        []parameter
-	request      any  // what the body is; nil: there is none
-	answer       any  // what the answer is; nil: there is none
-	stream       bool // the answers are server-sent events
-	long         bool // it takes as long as somebody reads
+	request      any    // what the body is; nil: there is none
+	answer       any    // what the answer is; nil: there is none
+	stream       bool   // the answers are server-sent events
+	upgrade      string // protocol that the connection changes to; "": it stays with HTTP
+	long         bool   // it takes as long as somebody reads
 
 	// handle returns the answer; nil: it has written that itself.
 	handle func(*Server, http.ResponseWriter, *http.Request) (any, error)
@@ -57,7 +58,7 @@ func init() { // what a route does refers to the table, to describe it
 		{method: "POST", path: "/experiments/{id}/hold", access: Act, summary: "hold an experiment", request: HoldRequest{}, answer: Experiment{}, handle: (*Server).hold},
 		{method: "POST", path: "/experiments/{id}/kill", access: Act, summary: "send a signal to an experiment", request: KillRequest{}, answer: Experiment{}, handle: (*Server).kill},
 		{method: "POST", path: "/experiments/{id}/adopt", access: Admin, summary: "adopt a process", request: AdoptRequest{}, answer: Experiment{}, handle: (*Server).adopt},
-		{method: "POST", path: "/experiments/{id}/exec", access: Act, summary: "run an experiment in the foreground", request: ExecRequest{}, stream: true, answer: ExecTold{}, handle: (*Server).exec},
+		{method: "POST", path: "/experiments/{id}/exec", access: Act, summary: "run an experiment in the foreground", request: ExecRequest{}, upgrade: execProtocol, long: true, answer: ExecTold{}, handle: (*Server).exec},
 		{method: "POST", path: "/release", access: Act, summary: "release all that is held, and reset the circuit breaker", handle: (*Server).releaseAll},
 		{method: "GET", path: "/plan", access: Read, summary: "ask what a reload would do", answer: Plan{}, handle: (*Server).plan},
 		{method: "POST", path: "/reload", access: Admin, summary: "reload the configuration", request: ReloadRequest{}, answer: Plan{}, handle: (*Server).reload},
