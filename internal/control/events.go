@@ -38,7 +38,7 @@ func (s *Server) events(w http.ResponseWriter, q *http.Request) (any, error) {
 		f.after = until
 	}
 	if err == nil {
-		err = f.out.write([]byte(": brainjar\n\n"))
+		err = f.out.write(alive(f.after))
 	}
 	if err == nil {
 		err = f.follow(ctx, until)
@@ -110,7 +110,7 @@ func (f *follower) follow(ctx context.Context, until int64) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			err = f.out.write(alive)
+			err = f.out.write(alive(f.after))
 		case behind:
 			err = errBehind
 		default:

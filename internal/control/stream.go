@@ -86,8 +86,17 @@ func event(text []byte, name string, id int64, data any) []byte {
 	return fmt.Appendf(text, "data: %s\n\n", b)
 }
 
-// alive is what a stream says when it has nothing to say.
-var alive = []byte(": alive\n\n")
+// alive is what a stream of events says when it has nothing to say: the id to go on
+// from.
+func alive(id int64) []byte {
+	if id == 0 {
+		return silence
+	}
+	return fmt.Appendf(nil, "id: %d\n\n", id)
+}
+
+// silence is what a stream says when it has nothing to say.
+var silence = []byte(": alive\n\n")
 
 // streaming is the context of a stream: it ends with its request, and with the server.
 func (s *Server) streaming(q *http.Request) (context.Context, context.CancelFunc) {
