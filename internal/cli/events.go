@@ -49,6 +49,7 @@ func (e *events) show(ctx context.Context, c *control.Client, ids []string) erro
 		return err
 	}
 	query := control.EventQuery{Experiments: ids, Lines: e.lines, Follow: e.follow}
+	query.Opened = func(last int64) { query.After, query.Lines = max(query.After, last), 0 }
 	if e.lines == 0 && !e.follow {
 		return nil
 	}

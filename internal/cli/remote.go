@@ -100,6 +100,7 @@ func (r *remote) asking(do func(ctx context.Context, c *control.Client, args []s
 		if err != nil {
 			return err
 		}
+		defer c.Close()
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
 		err = do(ctx, c, args)

@@ -62,6 +62,9 @@ func (s *status) show(ctx context.Context, c *control.Client, ids []string) erro
 		}
 		return unknown.err()
 	}
+	if _, err := c.Status(ctx); err != nil {
+		return err
+	}
 	screen := newScreen(s.remote.stdout)
 	screen.begin()
 	defer screen.end()

@@ -23,7 +23,8 @@ var (
 //
 // Events only say when to look: what is yielded is always how things stand. So
 // none can be lost between two looks, and a brainjar that is started again, which
-// is waited for, goes on where the old one was.
+// is waited for, goes on where the old one was. The caller has just heard of brainjar:
+// if it is not there, it is being started again.
 func watch(ctx context.Context, c *control.Client, ids []string, every time.Duration) iter.Seq2[control.Status, error] {
 	return func(yield func(control.Status, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -37,7 +38,7 @@ func watch(ctx context.Context, c *control.Client, ids []string, every time.Dura
 			cancel()
 			<-over
 		}()
-		var lastAnswer time.Time
+		lastAnswer := time.Now()
 		for {
 			status, err := c.Status(ctx, ids...)
 			next := every
@@ -52,7 +53,7 @@ func watch(ctx context.Context, c *control.Client, ids []string, every time.Dura
 				}
 			case err == nil: // it has just begun, and does not know yet what runs
 				lastAnswer, next = time.Now(), reconnectPause
-			case lastAnswer.IsZero() || !passing(err):
+			case !passing(err):
 				yield(status, err)
 				return
 			case time.Since(lastAnswer) > reconnectLimit:
@@ -99,7 +100,7 @@ func pause(ctx context.Context, wake <-chan struct{}, every time.Duration) bool 
 
 // listen wakes whenever something happens, and when it has begun to hear that.
 func listen(ctx context.Context, c *control.Client, ids []string, wake chan<- struct{}) {
-	call := func() {
+	call := func(int64) {
 		select {
 		case wake <- struct{}{}:
 		default: // it is to wake already
@@ -110,10 +111,10 @@ func listen(ctx context.Context, c *control.Client, ids []string, wake chan<- st
 			if err != nil {
 				break
 			}
-			call()
+			call(0)
 		}
 		sleep(ctx, reconnectPause)
-		call() // it may be another brainjar, or none
+		call(0) // it may be another brainjar, or none
 	}
 }
 

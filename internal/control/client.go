@@ -3,6 +3,7 @@ package control
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -50,6 +51,9 @@ func NewClient(socket string) *Client {
 	}
 	return &Client{answerLimit, socket, &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConns: 2}}}
 }
+
+// Close closes connections that are not used at the moment.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Status returns how brainjar and its experiments stand: all, or those of the ids.
 func (c *Client) Status(ctx context.Context, ids ...string) (s Status, err error) {
@@ -125,12 +129,15 @@ type EventQuery struct {
 	After       int64    // only events with a greater id
 	Lines       int      // so many of those that are past, the newest; 0: none, unless After is set
 	Follow      bool     // also those that are to come, for as long as brainjar runs
-	Opened      func()   // is called when nothing that happens is missed any more
+
+	// Opened is called when the past is told, with the id of the newest event: of
+	// those that come after it none is missed.
+	Opened func(last int64)
 }
 
 // Events goes through what has happened, oldest first, and, if that is asked for,
-// through what happens from now on. A stream that ends without an error has ended
-// because brainjar has, or ctx.
+// through what happens from now on: until ctx ends, or brainjar does, which is an error
+// (ErrUnreachable).
 func (c *Client) Events(ctx context.Context, q EventQuery) iter.Seq2[Event, error] {
 	v := query("id", q.Experiments...)
 	if q.After > 0 {
@@ -154,7 +161,7 @@ type LogQuery struct {
 	Follow      bool
 }
 
-// Logs goes through output of experiments.
+// Logs goes through output of experiments. It ends as Events does.
 func (c *Client) Logs(ctx context.Context, q LogQuery) iter.Seq2[Line, error] {
 	v := query("id", q.Experiments...)
 	if q.Run > 0 {
@@ -270,8 +277,8 @@ func refusalOf(resp *http.Response) *Error {
 var errSilent = errors.New("it has not answered in time")
 
 // follow goes through server-sent events, each with a T as its data. opened may be
-// nil.
-func follow[T any](ctx context.Context, c *Client, path string, q url.Values, opened func()) iter.Seq2[T, error] {
+// nil; it gets each id that comes without data.
+func follow[T any](ctx context.Context, c *Client, path string, q url.Values, opened func(id int64)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
 		ctx, cancel := context.WithCancelCause(ctx)
@@ -284,36 +291,41 @@ func follow[T any](ctx context.Context, c *Client, path string, q url.Values, op
 			return
 		}
 		defer resp.Body.Close()
-		if opened != nil {
-			opened()
-		}
 		lines := bufio.NewScanner(resp.Body)
 		lines.Buffer(make([]byte, 0, 4096), maxLine)
-		event := ""
+		event, id := "", ""
 		for patience.Reset(silenceLimit); lines.Scan(); patience.Reset(silenceLimit) {
 			field, value, _ := strings.Cut(lines.Text(), ": ")
-			switch field {
-			case "event":
+			switch {
+			case field == "event":
 				event = value
-			case "data":
-				if event == "end" { // of what there is: nothing follows
-					return
-				}
+			case field == "id":
+				id = value
+			case field == "data" && event == "end":
+				return
+			case field == "data":
 				v, err := decode[T](event, value)
 				patience.Stop() // whoever reads may take as long as they like
 				if !yield(v, err) || err != nil {
 					return
 				}
-			case "":
-				event = ""
+				id = ""
+			case lines.Text() == "":
+				if last, err := strconv.ParseInt(id, 10, 64); err == nil && opened != nil {
+					opened(last)
+				}
+				event, id = "", ""
 			}
 		}
 		switch {
 		case errors.Is(context.Cause(ctx), errSilent):
-			yield(zero, fmt.Errorf("%w on %s: %w", ErrUnreachable, c.socket, errSilent))
-		case ctx.Err() == nil && lines.Err() != nil:
-			yield(zero, fmt.Errorf("%w any more on %s: %w", ErrUnreachable, c.socket, lines.Err()))
+			err = errSilent
+		case ctx.Err() != nil:
+			return
+		default:
+			err = cmp.Or(lines.Err(), io.ErrUnexpectedEOF)
 		}
+		yield(zero, fmt.Errorf("%w any more on %s: %w", ErrUnreachable, c.socket, err))
 	}
 }
 

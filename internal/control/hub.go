@@ -29,8 +29,8 @@ type Hub struct {
 	wake chan struct{} // closed when there is another event
 }
 
-// NewHub returns a hub without events.
-func NewHub() *Hub { return &Hub{wake: make(chan struct{})} }
+// NewHub returns a hub without events. What happened before has lesser ids.
+func NewHub() *Hub { return &Hub{wake: make(chan struct{}), last: nextID(0, time.Now())} }
 
 // Change publishes a change of a phase.
 func (h *Hub) Change(c supervisor.Change) { h.publish(eventOf(c)) }

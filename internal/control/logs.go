@@ -67,7 +67,7 @@ func passOn(ctx context.Context, out stream, lines <-chan Line) error {
 				text = event(text, "", 0, <-lines)
 			}
 		case <-quiet.C:
-			text = alive
+			text = silence
 		case <-ctx.Done():
 			return ctx.Err()
 		}

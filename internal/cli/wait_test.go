@@ -1,0 +1,127 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"brainjar/supervisor"
+)
+
+// waiting has one slot, and experiments that end when they are told to.
+const waiting = `
+[supervisor]
+max_concurrent = 1
+[defaults]
+memory_max = "64M"
+autostart = false
+restart = { policy = "no" }
+[experiments.long]
+command = ["x", "workload", "on=USR1:exit=0", "on=USR2:sleep=200ms,exit=3", "sleep=1h"]
+[experiments.next]
+command = ["x", "workload", "sleep=1h"]
+[experiments.broken]
+command = ["/nonexistent/program"]
+[experiments.flaky]
+command = ["/nonexistent/program"]
+restart = { policy = "on-failure", delay = "1h", max_delay = "1h" }
+[experiments.quick]
+command = ["true"]
+[experiments.deaf]
+command = ["x", "workload", "ignore=TERM", "sleep=1h"]
+stop_timeout = "1s"
+`
+
+func TestStartWaits(t *testing.T) {
+	hasten(t, time.Minute)
+	d := newDaemon(t, waiting)
+	d.run("start", "long").is(t, 0, "long: running", "run 1, pid ")
+	d.run("start", "long").is(t, 0, "long: running", "run 1")
+	queued := d.start("start", "next")
+	d.awaitPhase(t, "next", supervisor.Queued)
+	d.run("start", "next", "--timeout", "50ms").is(t, ExitNotAdmitted, "next: queued: 1 of 1 running", "the order holds", "brainjar why next")
+	d.run("start", "next", "--no-wait").is(t, 0, "next: queued")
+	d.run("stop", "long").is(t, 0, "long: stopped: ")
+	within(t.Fatalf, 10*time.Second, queued).is(t, 0, "next: queued: 1 of 1 running", "next: running")
+	d.run("stop", "--all").is(t, 0, "next: stopped")
+	d.run("stop", "--all").is(t, 0, "nothing to stop")
+	d.run("start", "quick").is(t, 0, "quick: ", "(run 1")
+	d.run("start", "broken").is(t, ExitFailed, "broken has not been started", "failed")
+	d.run("start", "flaky").is(t, ExitFailed, "flaky: backoff", "restart 1 of 3 in")
+	d.run("stop", "flaky").is(t, 0, "flaky: stopped")
+	d.run("start", "deaf").is(t, 0)
+	d.run("stop", "deaf", "--timeout", "100ms").is(t, ExitFailed, "deaf: not done within 100ms; the order holds")
+	d.run("stop", "deaf").is(t, 0, "deaf: stopped: did not end within its stop_timeout, killed")
+}
+
+func TestRestartWaits(t *testing.T) {
+	hasten(t, time.Minute)
+	d := newDaemon(t, waiting)
+	d.run("start", "long").is(t, 0, "run 1")
+	d.run("restart", "long").is(t, 0, "long: running", "run 2")
+	d.run("restart", "--all").is(t, 0, "long: running", "run 3")
+	d.run("restart", "quick", "--no-wait").is(t, 0, "quick: queued")
+	d.run("freeze", "long").is(t, 0, "long: frozen")
+	d.run("freeze", "long").is(t, ExitFailed, "long is frozen")
+	d.run("thaw", "--all").is(t, 0, "long: running")
+	d.run("thaw", "--all").is(t, 0, "nothing to thaw")
+	d.run("kill", "long", "--signal", "USR2").is(t, 0, "long")
+	d.run("wait", "long", "quick").is(t, ExitAwaited, "long: failed: exited with code 3", "quick: succeeded", "long has not succeeded")
+	d.run("kill", "long").is(t, ExitFailed, "not running")
+	d.run("kill", "long", "--whom", "nobody").is(t, ExitUsage)
+	d.run("kill", "long", "--signal", "NONSENSE").is(t, ExitFailed, "NONSENSE")
+}
+
+func TestWait(t *testing.T) {
+	hasten(t, time.Minute)
+	d := newDaemon(t, waiting)
+	d.run("start", "long").is(t, 0)
+	d.run("wait", "long", "--timeout", "50ms").is(t, ExitFailed, "long has not ended in time")
+	d.run("wait", "nobody", "long").is(t, ExitUnknown, "no experiment nobody")
+	d.run("wait").is(t, ExitUsage, "which experiments")
+	waits := d.start("wait", "long", "-o", "json")
+	d.run("kill", "long", "-s", "SIGUSR1").is(t, 0)
+	within(t.Fatalf, 10*time.Second, waits).is(t, 0, `"phase": "succeeded"`, `"last_result": "success"`)
+	d.run("start", "broken", "--no-wait").is(t, 0)
+	d.run("wait", "broken").is(t, ExitAwaited, "broken: failed")
+}
+
+// What waits goes on when brainjar is started again, and learns what happened
+// meanwhile; it gives up when brainjar stays away.
+func TestWaitOverRestart(t *testing.T) {
+	hasten(t, 2*time.Second)
+	d := newDaemon(t, waiting)
+	d.run("start", "long").is(t, 0)
+	d.awaitClients(t, 0)
+	waits := d.start("wait", "long")
+	follows := d.start("events", "-f", "-n", "0", "-o", "json")
+	d.awaitClients(t, 3)
+	d.run("kill", "long", "-s", "USR2").is(t, 0)
+	d.end()
+	for len(d.fake.Running()) > 0 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	d.begin()
+	within(t.Fatalf, 10*time.Second, waits).is(t, ExitAwaited, "long: failed: exited with code 3")
+	follows.awaitWords(t, `"to":"failed"`)
+	d.end()
+	events := within(t.Fatalf, 10*time.Second, follows)
+	events.is(t, ExitUnreachable, `"to":"failed"`, "gave up after")
+	if n := strings.Count(events.out, `"to":"failed"`); n != 1 {
+		t.Errorf("the end is told %d times:\n%s", n, events.out)
+	}
+	d.begin()
+}
+
+func TestWaitGivesUp(t *testing.T) {
+	hasten(t, 200*time.Millisecond)
+	d := newDaemon(t, waiting)
+	d.run("start", "long").is(t, 0)
+	d.awaitClients(t, 0)
+	waits := d.start("wait", "long")
+	d.awaitClients(t, 2)
+	d.end()
+	within(t.Fatalf, 10*time.Second, waits).is(t, ExitUnreachable, "gave up after 200ms", "hint: ")
+	d.run("status").is(t, ExitUnreachable, "brainjar does not answer on", "hint: is it running?")
+	d.begin()
+}
