@@ -35,7 +35,7 @@ goes on, without a gap, when brainjar is started again.`,
 	}
 	cmd.Flags().BoolVarP(&e.follow, "follow", "f", false, "go on with what happens")
 	cmd.Flags().IntVarP(&e.lines, "lines", "n", 20, "so many of what is past, the newest")
-	e.which.tagFlag(cmd)
+	e.which.tagFlag(cmd, r)
 	formatFlag(cmd, &e.format, "text", "json")
 	return cmd
 }

@@ -68,7 +68,7 @@ Exit codes: that of the command; 128 and the number of the signal that killed it
 			return x.run(cmd.Context(), c, args)
 		},
 	}
-	x.keys.add(cmd.Flags(), "command", "matrix", "autostart", "log", "kind")
+	x.keys.add(cmd, "command", "matrix", "autostart", "log", "kind")
 	cmd.Flags().StringVar(&x.id, "id", "", "its name (default: exec- and something)")
 	cmd.Flags().BoolVar(&x.detach, "detach-on-hangup", false, "let it run on when this command dies or its terminal goes")
 	cmd.Flags().BoolVarP(&x.quiet, "quiet", "q", false, "do not say what it waits for")

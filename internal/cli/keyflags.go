@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"brainjar/internal/config"
 )
@@ -34,31 +36,42 @@ func flagName(key string) string {
 }
 
 // add makes the flags, but for some keys.
-func (k *keyFlags) add(flags *pflag.FlagSet, without ...string) {
-	k.addIf(flags, func(key string) bool { return !slices.Contains(without, key) })
+func (k *keyFlags) add(cmd *cobra.Command, without ...string) {
+	k.addIf(cmd, func(key string) bool { return !slices.Contains(without, key) })
 }
 
 // addOnly makes the flags for some keys.
-func (k *keyFlags) addOnly(flags *pflag.FlagSet, keys ...string) {
-	k.addIf(flags, func(key string) bool { return slices.Contains(keys, key) })
+func (k *keyFlags) addOnly(cmd *cobra.Command, keys ...string) {
+	k.addIf(cmd, func(key string) bool { return slices.Contains(keys, key) })
 }
 
-func (k *keyFlags) addIf(flags *pflag.FlagSet, wanted func(key string) bool) {
+func (k *keyFlags) addIf(cmd *cobra.Command, wanted func(key string) bool) {
 	k.keys = make(map[string]any)
 	for _, key := range config.ExperimentKeys() {
 		if !wanted(key.Name) {
 			continue
 		}
 		usage := strings.TrimSuffix(strings.ReplaceAll(key.Doc, "`", ""), ".")
-		if strings.HasPrefix(key.Kind, `"`) { // one of some words
+		words := quoted().FindAllString(key.Kind, -1)
+		if words != nil {
 			usage += ": " + key.Kind
 		}
-		flag := flags.VarPF(&keyFlag{key, k.keys}, flagName(key.Name), "", usage)
+		name := flagName(key.Name)
+		flag := cmd.Flags().VarPF(&keyFlag{key, k.keys}, name, "", usage)
+		for i := range words {
+			words[i] = strings.Trim(words[i], `"`)
+		}
+		if words != nil || key.Kind != "string" { // which may be a path
+			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+		}
 		if key.Kind == "true or false" {
 			flag.NoOptDefVal = "true"
 		}
 	}
 }
+
+// quoted finds the words in a kind that has few: `"exec" or "notify"`.
+var quoted = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`"[^"]+"`) })
 
 // absolute makes paths that were given relative to the present directory absolute:
 // brainjar has another one.
@@ -101,7 +114,7 @@ func (f *keyFlag) Type() string {
 		return "bool"
 	case f.key.Kind == "°C":
 		return "celsius"
-	case strings.HasPrefix(f.key.Kind, `"`):
+	case quoted().MatchString(f.key.Kind):
 		return "word"
 	}
 	return strings.ReplaceAll(strings.TrimPrefix(f.key.Kind, "list of "), " ", "-")

@@ -163,6 +163,9 @@ func (o *order) tooLate(id string) error {
 
 // tell writes how an experiment stands, for people.
 func (o *order) tell(e control.Experiment) {
+	if o.verb == "forget" { // the answer is how it stood at last
+		e = control.Experiment{Experiment: e.Experiment, Phase: forgotten}
+	}
 	if o.format == "text" {
 		fmt.Fprintf(o.remote.stdout, "%s: %s\n", e.Experiment, stand(e))
 	}

@@ -21,12 +21,13 @@ type selection struct {
 // flags adds --all and --tag.
 func (s *selection) flags(cmd *cobra.Command, r *remote) {
 	cmd.Flags().BoolVar(&s.all, "all", false, "all experiments")
-	s.tagFlag(cmd)
+	s.tagFlag(cmd, r)
 	cmd.ValidArgsFunction = r.completeIDs
 }
 
-func (s *selection) tagFlag(cmd *cobra.Command) {
+func (s *selection) tagFlag(cmd *cobra.Command, r *remote) {
 	cmd.Flags().StringSliceVar(&s.tags, "tag", nil, "those that have this tag; may be repeated")
+	_ = cmd.RegisterFlagCompletionFunc("tag", r.completeTags)
 }
 
 // one makes sure that it is said in one way which experiments are meant.
@@ -87,29 +88,48 @@ const completionLimit = 2 * time.Second
 
 // completeIDs completes ids of experiments, and of matrices, with what brainjar knows.
 func (r *remote) completeIDs(cmd *cobra.Command, given []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return r.complete(cmd, given, func(e control.Experiment, offer func(word, help string)) {
+		if e.Matrix != "" {
+			offer(e.Matrix, "matrix")
+		}
+		offer(e.Experiment, e.Phase)
+	})
+}
+
+// completeTags completes tags.
+func (r *remote) completeTags(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return r.complete(cmd, nil, func(e control.Experiment, offer func(word, help string)) {
+		for _, tag := range e.Tags {
+			offer(tag, "")
+		}
+	})
+}
+
+// complete offers words that experiments give, each once. Where brainjar does not
+// answer there are none.
+func (r *remote) complete(cmd *cobra.Command, given []string, words func(e control.Experiment, offer func(word, help string))) ([]cobra.Completion, cobra.ShellCompDirective) {
 	c, err := r.client()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+	defer c.Close()
 	ctx, cancel := context.WithTimeout(cmd.Context(), completionLimit)
 	defer cancel()
 	status, err := c.Status(ctx)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	var ids []cobra.Completion
+	var completions []cobra.Completion
 	offered := make(map[string]bool)
-	offer := func(id, words string) {
-		if id != "" && !offered[id] && !slices.Contains(given, id) {
-			offered[id] = true
-			ids = append(ids, cobra.CompletionWithDesc(id, printable(words)))
-		}
-	}
 	for _, e := range status.Experiments {
-		offer(e.Matrix, "matrix")
-		offer(e.Experiment, e.Phase)
+		words(e, func(word, help string) {
+			if !offered[word] && !slices.Contains(given, word) {
+				offered[word] = true
+				completions = append(completions, cobra.CompletionWithDesc(word, help))
+			}
+		})
 	}
-	return ids, cobra.ShellCompDirectiveNoFileComp
+	return completions, cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeID is completeIDs for commands that take one.

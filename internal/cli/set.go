@@ -99,7 +99,7 @@ it is not started again.`,
 		},
 	}
 	cmd.Flags().IntVar(&request.PID, "pid", 0, "number of the process")
-	keys.addOnly(cmd.Flags(), "description", "priority", "tags", "memory_max", "memory_high", "memory_swap_max", "cpu_quota", "cpu_weight", "cpus", "io_weight", "tasks_max", "gpu_memory", "runtime_max", "stop_signal", "stop_timeout", "checkpoint_signal", "checkpoint_timeout", "max_temperature", "allow_unenforced")
+	keys.addOnly(cmd, "description", "priority", "tags", "memory_max", "memory_high", "memory_swap_max", "cpu_quota", "cpu_weight", "cpus", "io_weight", "tasks_max", "gpu_memory", "runtime_max", "stop_signal", "stop_timeout", "checkpoint_signal", "checkpoint_timeout", "max_temperature", "allow_unenforced")
 	formatFlag(cmd, &format, "text", "json")
 	return cmd
 }

@@ -37,7 +37,7 @@ order holds.` + manyHelp,
 	}
 	o.flags(cmd)
 	cmd.Flags().StringVar(&request.Config, "config", "", "A path, put in the place of {config}")
-	keys.add(cmd.Flags(), notForStart...)
+	keys.add(cmd, notForStart...)
 	cmd.RunE = r.asking(func(ctx context.Context, c *control.Client, ids []string) error {
 		if err := keys.absolute(); err != nil {
 			return err

@@ -40,7 +40,7 @@ happens, and every 2 seconds, until Ctrl-C; with -o json it writes one line each
 		ValidArgsFunction: r.completeIDs,
 		RunE:              r.asking(s.show),
 	}
-	s.which.tagFlag(cmd)
+	s.which.tagFlag(cmd, r)
 	cmd.Flags().BoolVarP(&s.watch, "watch", "w", false, "draw it again whenever something happens")
 	formatFlag(cmd, &s.format, "table", "wide", "json")
 	return cmd

@@ -28,10 +28,10 @@ func newSubmit(r *remote) *cobra.Command {
 		Use: "submit [flags] ID -- COMMAND...", Short: "Queue a command as an experiment that no file names", GroupID: groupOrders,
 		Long: `Queue a command as an experiment that no file names. [defaults] of the
 configuration hold for it; the flags are the other keys of the configuration. It
-runs in the present directory, with nothing of your environment but what --env
-names, and as you. Root's runs as the person behind sudo, or the owner of the present
-directory; where there is neither, as a user made for the run, in a directory of its
-own. --uid and --working-directory say otherwise.
+runs as you, in the present directory, with nothing of your environment but what
+--env names. What root submits runs as the person behind sudo, else as the owner of
+the directory, else as a user made for the run in a directory of its own; --uid and
+--working-directory say otherwise.
 
 It returns when the experiment is on disk: it outlives brainjar, the terminal and the
 machine's next boot. --wait waits until it has ended; then exit code 6 means that it
@@ -41,7 +41,7 @@ did not succeed. A name can be used again once its experiment has ended.`,
 		Args: func(cmd *cobra.Command, args []string) error { return submitArgs(cmd, args) },
 		RunE: r.asking(s.run),
 	}
-	s.keys.add(cmd.Flags(), "command", "matrix")
+	s.keys.add(cmd, "command", "matrix")
 	cmd.Flags().BoolVar(&s.wait, "wait", false, "wait until it has ended")
 	formatFlag(cmd, &s.format, "text", "json")
 	return cmd

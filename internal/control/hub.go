@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"time"
 
 	"brainjar/internal/ledger"
 	"brainjar/supervisor"
@@ -30,7 +31,7 @@ type Hub struct {
 }
 
 // NewHub returns a hub without events. What happened before has lesser ids.
-func NewHub() *Hub { return &Hub{wake: make(chan struct{}), last: nextID(0, time.Now())} }
+func NewHub() *Hub { return &Hub{wake: make(chan struct{}), last: time.Now().UnixMicro()} }
 
 // Change publishes a change of a phase.
 func (h *Hub) Change(c supervisor.Change) { h.publish(eventOf(c)) }
