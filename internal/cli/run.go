@@ -142,7 +142,7 @@ func (b *brainjar) run(path string) error {
 	defer listener.Close()
 	kept := control.Ledger{Path: filepath.Join(state, ledgerName)}
 	server := &control.Server{
-		Supervisor: s, Hub: hub, Listener: listener, History: kept, Logs: &output{s, b.logs, kept, b.user},
+		Supervisor: s, Hub: hub, Listener: listener, History: kept, 
 		Sensors: b.latest.get, Version: Version, Log: b.log,
 	}
 	debug.SetGCPercent(gcPercent)
