@@ -140,9 +140,9 @@ func (b *brainjar) run(path string) error {
 		return err
 	}
 	defer listener.Close()
-	kept := control.Ledger{Path: filepath.Join(state, ledgerName)}
 	server := &control.Server{
-		Supervisor: s, Hub: hub, Listener: listener, History: kept, 
+		Supervisor: s, Hub: hub, Listener: listener, History: control.Ledger{Path: filepath.Join(state, ledgerName)},
+		Logs:    control.Output{Files: b.logs, Ledger: filepath.Join(state, ledgerName), User: b.user},
 		Sensors: b.latest.get, Version: Version, Log: b.log,
 	}
 	debug.SetGCPercent(gcPercent)

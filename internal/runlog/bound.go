@@ -82,17 +82,14 @@ func (l *Logs) look(t Terms) error {
 
 // sweep bounds all files, and removes those that are too many or too much.
 func (l *Logs) sweep(t Terms, now time.Time) error {
-	dirs, err := os.ReadDir(l.dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	ids, err := l.Experiments()
 	errs := []error{err}
 	var total quantity.Bytes
 	var ended []File
-	for _, dir := range dirs {
-		files, err := l.Files(dir.Name())
+	for _, id := range ids {
+		files, err := l.Files(id)
 		errs = append(errs, err)
-		limits, known := t.Experiments[dir.Name()]
+		limits, known := t.Experiments[id]
 		for i, f := range files {
 			if known {
 				errs = append(errs, l.bound(f.Path, limits.Size))
@@ -117,8 +114,8 @@ func (l *Logs) sweep(t Terms, now time.Time) error {
 		errs = append(errs, l.remove(f.Path))
 		total -= f.Size
 	}
-	for _, dir := range dirs {
-		l.tidy(dir.Name())
+	for _, id := range ids {
+		l.tidy(id)
 	}
 	return errors.Join(errs...)
 }

@@ -111,6 +111,19 @@ func (l *Logs) Files(experiment string) ([]File, error) {
 	return files, nil
 }
 
+// Experiments returns the ids of all that have files.
+func (l *Logs) Experiments() ([]string, error) {
+	entries, err := os.ReadDir(l.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot list the output of experiments: %w", err)
+	}
+	ids := make([]string, 0, len(entries))
+	for _, entry := range entries {
+		ids = append(ids, entry.Name())
+	}
+	return ids, nil
+}
+
 // size is how much a file holds, in bytes: where its beginning was cut out as a
 // hole, its length says more.
 func size(info fs.FileInfo) int64 {
