@@ -90,7 +90,7 @@ func (d *testDaemon) begin() {
 	d.over.Go(func() { book.Run(ctx) })
 	d.over.Go(func() { _ = d.fake.Run(ctx) })
 	d.over.Go(func() { _ = server.Run(ctx); listener.Close() })
-	d.over.Go(func() { _ = d.Supervisor.Run(ctx); cancel() })
+	d.over.Go(func() { _ = d.Run(ctx); cancel() })
 }
 
 // end ends brainjar; its experiments run on.

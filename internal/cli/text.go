@@ -50,11 +50,3 @@ func age(d time.Duration) string {
 		return fmt.Sprintf("%dd%dh", s/86400, s%86400/3600)
 	}
 }
-
-// plural writes "1 experiment", "3 experiments".
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return strconv.Itoa(n) + " " + noun + "s"
-}
