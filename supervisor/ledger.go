@@ -52,6 +52,14 @@ func (s *Supervisor) write(w ledger.Write, then func(error)) {
 	}
 }
 
+// Written returns when everything that has happened so far is on disk.
+func (s *Supervisor) Written(ctx context.Context) error {
+	return s.carryOut(ctx, func(written func(error)) error {
+		s.write(ledger.Write{}, written)
+		return nil
+	})
+}
+
 // keep writes how an experiment stands, where its phase did not change, and goes
 // on with then.
 func (s *Supervisor) keep(e *experiment, then func(error)) {

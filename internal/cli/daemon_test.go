@@ -74,12 +74,12 @@ func (d *testDaemon) begin() {
 	if err != nil {
 		d.fatal("%v", err)
 	}
-	hub := control.NewHub()
+	hub := control.NewHub(0)
 	readings := make(chan sensors.Reading, 1)
 	readings <- sensors.Reading{}
 	d.Supervisor = supervisor.New(supervisor.Supervisor{
 		Config: cfg, Units: d.fake, House: d.fake, Groups: d.fake, Freezer: d.fake, Events: d.fake.Events(), Readings: readings,
-		MemTotal: 64 * quantity.GiB, Log: log, Ledger: book, Past: past, Observe: hub.Change,
+		MemTotal: 64 * quantity.GiB, Log: log, Ledger: book, Past: past, Observe: hub.Change, Noted: hub.Note,
 	})
 	listener, err := control.Listen(d.socket, false)
 	if err != nil {
@@ -113,23 +113,23 @@ func (d *testDaemon) start(args ...string) *command {
 
 // command is a command that runs.
 type command struct {
-	stdout, stderr output
+	stdout, stderr shown
 	done           chan int
 }
 
-// output is what a command has written so far.
-type output struct {
+// shown is what a command has written so far.
+type shown struct {
 	mu   sync.Mutex
 	text strings.Builder
 }
 
-func (o *output) Write(p []byte) (int, error) {
+func (o *shown) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.Write(p)
 }
 
-func (o *output) String() string {
+func (o *shown) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.String()

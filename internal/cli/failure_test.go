@@ -79,7 +79,7 @@ func TestBrokenPipe(t *testing.T) {
 		}
 		r.Close()
 		d.awaitClients(t, 0)
-		var stderr output
+		var stderr shown
 		done := make(chan int, 1)
 		go func() { done <- Main(append([]string{"--socket", d.socket}, args...), w, &stderr) }()
 		if args[0] == "events" {

@@ -128,7 +128,7 @@ func (b *brainjar) run(path string) error {
 	b.logs = runlog.New(filepath.Join(state, logsName), b.log)
 	sampler := &sensors.Sampler{FS: sensors.FS(b.sysroot), Interval: cfg.Thermal.Interval, Disk: "/", Log: b.log}
 	readings := make(chan sensors.Reading)
-	hub := control.NewHub()
+	hub := control.NewHub(past.LastEvent)
 	s := supervisor.New(supervisor.Supervisor{
 		Config: cfg, Units: manager, House: manager, Groups: manager, Freezer: manager, Prober: manager, Events: manager.Events(), Readings: readings,
 		MemTotal: memTotal, Log: b.log, UserManager: b.user,

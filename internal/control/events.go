@@ -37,7 +37,7 @@ func (s *Server) events(w http.ResponseWriter, q *http.Request) (any, error) {
 	default:
 		f.after = until
 	}
-	if err == nil {
+	if err == nil { // also for those who see no event: where to go on if brainjar is started anew
 		err = f.out.write(alive(f.after))
 	}
 	if err == nil {

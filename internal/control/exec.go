@@ -181,6 +181,7 @@ func (s *Server) endedBefore(ctx context.Context, st supervisor.Status) *Ended {
 	if s.History == nil {
 		return ended
 	}
+	s.settle(ctx)
 	for run, err := range s.History.Runs(ctx, ledger.Query{Experiments: []string{st.Config.ID}, Limit: 1}) {
 		var last lastRun
 		if err == nil && json.Unmarshal(run, &last) == nil && last.Run == st.Run {

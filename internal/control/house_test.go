@@ -112,7 +112,7 @@ func (h *house) begin(with ...func(*control.Server)) {
 	if err != nil {
 		h.Fatal(err)
 	}
-	h.hub = control.NewHub()
+	h.hub = control.NewHub(0)
 	readings := make(chan sensors.Reading, 1)
 	readings <- sensors.Reading{}
 	h.Supervisor = supervisor.New(supervisor.Supervisor{

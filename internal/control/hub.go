@@ -30,8 +30,11 @@ type Hub struct {
 	wake chan struct{} // closed when there is another event
 }
 
-// NewHub returns a hub without events. What happened before has lesser ids.
-func NewHub() *Hub { return &Hub{wake: make(chan struct{}), last: time.Now().UnixMicro()} }
+// NewHub returns a hub without events. last is the id of the newest that the ledger has:
+// what happens from now on has greater ones.
+func NewHub(last int64) *Hub {
+	return &Hub{wake: make(chan struct{}), last: max(last, time.Now().UnixMicro())}
+}
 
 // Change publishes a change of a phase.
 func (h *Hub) Change(c supervisor.Change) { h.publish(eventOf(c)) }

@@ -35,6 +35,7 @@ func (s *Server) getWhy(_ http.ResponseWriter, q *http.Request) (any, error) {
 	w := Why{Experiment: experimentOf(st)}
 	var last *lastRun
 	if s.History != nil {
+		s.settle(q.Context())
 		for run, err := range s.History.Runs(q.Context(), ledger.Query{Experiments: []string{id}, Limit: 1}) {
 			if err == nil {
 				w.LastRun, last = append(json.RawMessage(nil), run...), new(lastRun)
@@ -54,6 +55,16 @@ func (s *Server) getWhy(_ http.ResponseWriter, q *http.Request) (any, error) {
 		}
 	}
 	return w, nil
+}
+
+// settleLimit is how long an answer waits for the ledger to have what just happened.
+const settleLimit = time.Second
+
+// settle waits until the ledger has what just happened, or that has taken too long.
+func (s *Server) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+	defer cancel()
+	_ = s.Supervisor.Written(ctx) // then the answer says what the ledger has
 }
 
 // lastRun is what an explanation needs of a row of the ledger.
