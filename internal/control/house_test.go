@@ -148,6 +148,9 @@ func (h *house) ledger() string { return filepath.Join(h.dir, "brainjar.db") }
 
 // end ends brainjar; its experiments run on.
 func (h *house) end() {
+	if h.cancel == nil {
+		return
+	}
 	h.cancel()
 	h.over.Wait()
 }

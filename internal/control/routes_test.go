@@ -79,8 +79,8 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 		var why control.Why
-		h.get(t, "/v1/experiments/fails/why", &why)
-		if words := strings.Join(why.Sentences, " "); !strings.Contains(words, "exit-code (1)") || why.LastRun == nil {
+		h.await("the run is in the ledger", func() bool { h.get(t, "/v1/experiments/fails/why", &why); return why.LastRun != nil })
+		if words := strings.Join(why.Sentences, " "); !strings.Contains(words, "exit-code (1)") {
 			t.Errorf("%+v", why)
 		}
 		var runs []map[string]any
