@@ -124,14 +124,15 @@ var errGone = errors.New("brainjar has gone")
 func (x *execution) retry(err error, since time.Time, signals <-chan os.Signal) error {
 	var refusal *control.Error
 	notReady := errors.As(err, &refusal) && refusal.Code == control.CodeNotReady
-	if !x.again || time.Since(since) > comeBack || !notReady && !errors.Is(err, errGone) && !errors.Is(err, control.ErrUnreachable) {
+	gone := errors.Is(err, errGone) || x.again && errors.Is(err, control.ErrUnreachable)
+	if time.Since(since) > comeBack || !notReady && !gone {
 		x.warn("error: %v", err)
 		if refusal != nil && refusal.Hint != "" {
 			x.warn("hint: %s", refusal.Hint)
 		}
 		return exitError(exitExecFailed)
 	}
-	if !x.told {
+	if gone && !x.told {
 		x.told = true
 		x.say("brainjar has gone, the experiment runs on: waiting for it to come back")
 	}

@@ -77,7 +77,14 @@ func (s *Server) exec(w http.ResponseWriter, q *http.Request) (any, error) {
 	}
 	sub.Attended, sub.Detach = true, r.Detach
 	id := q.PathValue("id")
-	if r.Again { // this is found out before the client gives its streams away
+	// What can be found out before the client gives its streams away.
+	switch now, err := s.Supervisor.Report(q.Context()); {
+	case err != nil:
+		return nil, err
+	case !now.Ready:
+		return nil, supervisor.ErrNotReady
+	}
+	if r.Again {
 		_, err = s.find(q)
 	} else {
 		err = s.Supervisor.Vacant(q.Context(), id)
