@@ -121,13 +121,17 @@ func TestReal(t *testing.T) {
 	}
 }
 
+// awaited is a program that stays until journald has seen its line, and so whose it is:
+// a busy machine gets to it later.
+const awaited = `{ echo "scope %d, $INVOCATION_ID"; timeout 30 sh -c 'until journalctl -q -o cat -u brainjar-%s.scope | grep -q "scope %d,"; do sleep 0.1; done'; } | systemd-cat`
+
 // TestRealInvocation: what systemd calls an invocation is enough to find a run; for
 // a scope there is nothing else.
 func TestRealInvocation(t *testing.T) {
 	id := experiment(t)
 	for i := range 2 {
 		command(t, "systemd-run", "--quiet", "--collect", "--scope", "--slice=brainjar.slice", "--unit=brainjar-"+id+".scope",
-			"/bin/sh", "-c", fmt.Sprintf("echo scope %d, $INVOCATION_ID | systemd-cat; sleep 0.1", i))
+			"/bin/sh", "-c", fmt.Sprintf(awaited, i, id, i))
 	}
 	command(t, "journalctl", "--sync")
 	messages, err := all(t.Context(), Query{Experiments: []string{id}})
