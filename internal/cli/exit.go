@@ -41,8 +41,9 @@ type failure struct {
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
-// exitError is the exit code of an experiment that brainjar ran in the foreground:
-// there is nothing to say about it.
+// exitError is an exit code about which there is nothing more to say: that of an
+// experiment that brainjar ran in the foreground, or that ended in another way than one
+// that was waited for should.
 type exitError int
 
 func (s exitError) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
@@ -92,10 +93,10 @@ func exitCode(err error) int {
 		return refusalCode(refusal.Code)
 	case errors.Is(err, syscall.EPIPE):
 		return exitBrokenPipe
-	case errors.Is(err, control.ErrUnreachable):
-		return ExitUnreachable
 	case errors.Is(err, context.Canceled):
 		return ExitInterrupted
+	case errors.Is(err, control.ErrUnreachable):
+		return ExitUnreachable
 	case strings.HasPrefix(err.Error(), "unknown command"):
 		return ExitUsage
 	}
@@ -116,6 +117,9 @@ func refusalCode(code string) int {
 	}
 	return ExitFailed
 }
+
+// errInterrupted says that somebody pressed Ctrl-C.
+var errInterrupted = errors.New("interrupted")
 
 // report writes an error for a person: what and why, then what to do.
 func report(w io.Writer, err error) {
@@ -138,6 +142,9 @@ func report(w io.Writer, err error) {
 			fmt.Fprintf(w, "error: %s\n", p)
 		}
 		return
+	}
+	if errors.Is(err, context.Canceled) {
+		err = errInterrupted
 	}
 	fmt.Fprintf(w, "error: %s\n", printableLines(err.Error()))
 	if errors.As(err, &refusal) {

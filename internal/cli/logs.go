@@ -66,6 +66,9 @@ func (l *logs) show(ctx context.Context, c *control.Client, ids []string) error 
 	return l.remote.followed(ctx, l.query.Follow, func() error {
 		skip := l.count // that were printed before the stream ended
 		for line, err := range c.Logs(ctx, l.query) {
+			if err != nil && l.count > 0 && l.last.IsZero() {
+				return &failure{fmt.Errorf("cannot go on where it was, for lines in files have no time: %v", err), exitCode(err), "ask again"} //nolint:errorlint // followed must not try again
+			}
 			if err != nil {
 				return err
 			}

@@ -71,6 +71,14 @@ func TestLogs(t *testing.T) {
 	if want := "line 10\nline 11\nline 12\nline 13\nline 14\nline 15\nline 16\nline 17\nline 18\nline 19\nsame moment\nlater\n"; got.out != want {
 		t.Errorf("got\n%swant\n%s", got.out, want)
 	}
+
+	// Lines in files have no time to go on from.
+	d.logs = recorded{{Experiment: "a", Message: "from a file"}}
+	d.begin()
+	follows = d.start("logs", "a", "-f")
+	follows.awaitWords(t, "from a file")
+	d.end()
+	within(t.Fatalf, 10*time.Second, follows).is(t, ExitUnreachable, "cannot go on where it was")
 	d.logs = nil
 	d.begin()
 	d.run("logs", "a").is(t, ExitFailed, "cannot be read here")

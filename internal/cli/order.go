@@ -135,22 +135,36 @@ func (o *order) wait(ctx context.Context, c *control.Client, given map[string]co
 		ctx, cancel = context.WithTimeoutCause(ctx, o.timeout, errTimeout)
 		defer cancel()
 	}
-	told := make(map[string]time.Time)
+	mention := o.remote.mentioning()
 	reached, late, err = await(ctx, c, ids, func(now control.Experiment, _ control.Supervisor) bool {
 		if o.reached(given[now.Experiment], now) {
-			o.tell(now)
+			if o.judge == nil || o.judge(now) == nil { // else the error says how it stands
+				o.tell(now)
+			}
 			return true
 		}
-		if phase(now) == supervisor.Queued && now.Reason != "" && time.Since(told[now.Experiment]) > sayAgain {
-			told[now.Experiment] = time.Now()
-			fmt.Fprintf(o.remote.stderr, "%s: %s\n", now.Experiment, stand(now))
-		}
+		mention(now)
 		return false
 	})
-	if err != nil && errors.Is(context.Cause(ctx), errTimeout) {
+	switch {
+	case err != nil && errors.Is(context.Cause(ctx), errTimeout):
 		err = errTimeout
+	case errors.Is(err, context.Canceled):
+		err = &failure{errors.New("interrupted: what was ordered holds"), ExitInterrupted, ""}
 	}
 	return reached, late, err
+}
+
+// mentioning returns a function that says on stderr what an experiment waits for, now
+// and then.
+func (r *remote) mentioning() func(control.Experiment) {
+	said := make(map[string]time.Time)
+	return func(now control.Experiment) {
+		if phase(now) == supervisor.Queued && now.Reason != "" && time.Since(said[now.Experiment]) > sayAgain {
+			said[now.Experiment] = time.Now()
+			fmt.Fprintf(r.stderr, "%s: %s\n", now.Experiment, stand(now))
+		}
+	}
 }
 
 func (o *order) tooLate(id string) error {

@@ -103,11 +103,7 @@ func (r *remote) asking(do func(ctx context.Context, c *control.Client, args []s
 		defer c.Close()
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
-		err = do(ctx, c, args)
-		if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			return &failure{errors.New("interrupted"), ExitInterrupted, ""}
-		}
-		return err
+		return do(ctx, c, args)
 	}
 }
 

@@ -53,9 +53,11 @@ has passed, 3 there is no brainjar, 4 an experiment that nobody knows.`,
 // waitFor waits until experiments have ended for good, and tells of each how.
 func waitFor(ctx context.Context, c *control.Client, r *remote, ids []string, format string) error {
 	var failed failures
+	mention := r.mentioning()
 	reached, missing, err := await(ctx, c, ids, func(now control.Experiment, of control.Supervisor) bool {
 		switch {
 		case !ended(now):
+			mention(now)
 			return false
 		case of.Leaving && phase(now) == supervisor.Stopped:
 			return false // it goes on when brainjar does
@@ -67,7 +69,7 @@ func waitFor(ctx context.Context, c *control.Client, r *remote, ids []string, fo
 	})
 	for _, e := range reached {
 		if phase(e) != supervisor.Succeeded {
-			failed = append(failed, &failure{fmt.Errorf("%s has not succeeded: %s", e.Experiment, stand(e)), ExitAwaited, "`brainjar why " + e.Experiment + "` says more"})
+			failed = append(failed, exitError(ExitAwaited)) // how it ended is what was asked for
 		}
 	}
 	switch {

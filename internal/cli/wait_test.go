@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,7 +49,7 @@ func TestStartWaits(t *testing.T) {
 	d.run("stop", "--all").is(t, 0, "nothing to stop")
 	d.run("start", "quick").is(t, 0, "quick: ", "(run 1")
 	d.run("start", "broken").is(t, ExitFailed, "broken has not been started", "failed")
-	d.run("start", "flaky").is(t, ExitFailed, "flaky: backoff", "restart 1 of 3 in")
+	d.run("start", "flaky").is(t, ExitFailed, "flaky has not been started: backoff", "restart 1 of 3 in")
 	d.run("stop", "flaky").is(t, 0, "flaky: stopped")
 	d.run("start", "deaf").is(t, 0)
 	d.run("stop", "deaf", "--timeout", "100ms").is(t, ExitFailed, "deaf: not done within 100ms; the order holds")
@@ -66,7 +68,7 @@ func TestRestartWaits(t *testing.T) {
 	d.run("thaw", "--all").is(t, 0, "long: running")
 	d.run("thaw", "--all").is(t, 0, "nothing to thaw")
 	d.run("kill", "long", "--signal", "USR2").is(t, 0, "long")
-	d.run("wait", "long", "quick").is(t, ExitAwaited, "long: failed: exited with code 3", "quick: succeeded", "long has not succeeded")
+	d.run("wait", "long", "quick").is(t, ExitAwaited, "long: failed: exited with code 3", "quick: succeeded")
 	d.run("kill", "long").is(t, ExitFailed, "not running")
 	d.run("kill", "long", "--whom", "nobody").is(t, ExitUsage)
 	d.run("kill", "long", "--signal", "NONSENSE").is(t, ExitFailed, "NONSENSE")
@@ -111,6 +113,22 @@ func TestWaitOverRestart(t *testing.T) {
 		t.Errorf("the end is told %d times:\n%s", n, events.out)
 	}
 	d.begin()
+}
+
+// Ctrl-C ends the waiting alone.
+func TestInterrupted(t *testing.T) {
+	hasten(t, time.Minute)
+	d := newDaemon(t, waiting)
+	d.run("start", "long").is(t, 0)
+	start, waits := d.start("start", "next"), d.start("wait", "next")
+	start.awaitWords(t, "next: queued: 1 of 1 running")
+	waits.awaitWords(t, "next: queued: 1 of 1 running")
+	if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil { // which both of them hear
+		t.Fatal(err)
+	}
+	within(t.Fatalf, 10*time.Second, start).is(t, ExitInterrupted, "error: interrupted: what was ordered holds")
+	within(t.Fatalf, 10*time.Second, waits).is(t, ExitInterrupted, "error: interrupted")
+	d.run("status", "next").is(t, 0, "queued")
 }
 
 func TestWaitGivesUp(t *testing.T) {

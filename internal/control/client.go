@@ -130,8 +130,8 @@ type EventQuery struct {
 	Lines       int      // so many of those that are past, the newest; 0: none, unless After is set
 	Follow      bool     // also those that are to come, for as long as brainjar runs
 
-	// Opened is called when the past is told, with the id of the newest event: of
-	// those that come after it none is missed.
+	// Opened is called when the past is told, and now and then after that, with the id
+	// of the newest event: of those that come after it none is missed.
 	Opened func(last int64)
 }
 
