@@ -16,10 +16,10 @@ func (c *Config) FromTemplate(id, configPath string) (*Experiment, error) {
 		return nil, fmt.Errorf("cannot make experiment %q: %w", id, ErrNoTemplate)
 	}
 	if err := checkID(id); err != nil {
-		return nil, fmt.Errorf("cannot make experiment %q: %w", id, err)
+		return nil, Errors{{Message: fmt.Sprintf("%q is not an id: %v", id, err)}}
 	}
 	if len(c.Select(id)) > 0 {
-		return nil, fmt.Errorf("cannot make experiment %q: it is configured", id)
+		return nil, Errors{{Message: fmt.Sprintf("%q is configured, and no id for another experiment", id)}}
 	}
 	e := *c.Template
 	e.ID = id

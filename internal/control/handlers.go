@@ -101,10 +101,10 @@ func (s *Server) order(q *http.Request, name string) (any, error) {
 		err = s.Supervisor.Enable(ctx, id, nil)
 	case "forget":
 		st, err := s.find(q)
-		if err == nil {
-			err = s.Supervisor.Forget(ctx, id)
+		if err != nil {
+			return nil, err
 		}
-		return experimentOf(st), err
+		return experimentOf(st), s.Supervisor.Forget(ctx, id)
 	}
 	return s.after(q, err)
 }
