@@ -13,6 +13,7 @@ type Check string
 const (
 	CheckNone       Check = ""
 	CheckHold       Check = "hold" // of everything: brainjar leaves, the machine is too hot
+	CheckHeat       Check = "heat" // of its own: the others may start
 	CheckDependency Check = "dependency"
 	CheckSlots      Check = "slots"
 	CheckBudget     Check = "budget"
@@ -24,6 +25,7 @@ const (
 type Demand struct {
 	Memory quantity.Bytes // memory_max, and gpu_memory where memory is unified
 	Waits  string         // the dependency that is not met, in words; "" if all are
+	Hot    string         // why it is too hot for this one alone; "" if it is not
 }
 
 // Headroom is what there is to give.
@@ -71,6 +73,8 @@ func Admit(d Demand, h Headroom) Verdict {
 		return Verdict{CheckDependency, d.Waits}
 	case h.Hold != "":
 		return Verdict{CheckHold, h.Hold}
+	case d.Hot != "":
+		return Verdict{CheckHeat, d.Hot}
 	case h.SlotsUsed >= h.Slots:
 		return Verdict{CheckSlots, fmt.Sprintf("%d of %d running", h.SlotsUsed, h.Slots)}
 	case h.BudgetUsed+d.Memory > h.Budget:

@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"strings"
 	"syscall"
@@ -19,9 +18,8 @@ func (s *Supervisor) handle(ev transient.Event) {
 	case transient.Ended:
 		s.noteEnd(ev)
 	case transient.Status:
-		if e := s.byUnit(ev.Unit); e != nil && e.phase == Stopping && e.stop.step == stopCheckpoint && strings.Contains(ev.Text, checkpointDone) {
-			s.Log.Info("checkpoint saved", "experiment", e.cfg.ID, "after", round(time.Since(e.since)))
-			s.terminate(e)
+		if e := s.byUnit(ev.Unit); e != nil && strings.Contains(ev.Text, checkpointDone) {
+			s.saved(e)
 		}
 	case transient.Frozen:
 		s.frozen(ev)
@@ -46,50 +44,11 @@ func (s *Supervisor) byUnit(unit string) *experiment {
 // what the ledger says can be compared with it.
 func (s *Supervisor) sync() {
 	s.synced = true
-	s.setBudget()
+	s.setSlice()
 	s.endOrphans()
 	if !s.ready {
 		s.learn()
 	}
-}
-
-// sliceRetry is the time between attempts to set the budget.
-const sliceRetry = 10 * time.Second
-
-// setBudget puts the memory budget on the slice, as the hard wall behind
-// admission. Where no memory limit can be enforced at all, admission counts it
-// alone, and each experiment's own limit decides whether that may start.
-func (s *Supervisor) setBudget() {
-	s.sliced = false
-	var unenforced string
-	s.do(func(ctx context.Context) error {
-		host, err := s.House.Host(ctx)
-		if err != nil {
-			return err
-		}
-		if unenforced = host.Unenforced("memory_max"); unenforced != "" {
-			return nil
-		}
-		_, err = s.House.SetSlice(ctx, transient.Limits{MemoryMax: s.budget})
-		return err
-	}, func(err error) {
-		s.sliced = true
-		if s.ctx.Err() != nil {
-			return
-		}
-		before := s.sliceErr
-		s.sliceErr = ""
-		if err != nil {
-			s.sliceAgain = time.Now().Add(sliceRetry)
-			s.sliceErr = fmt.Sprintf("cannot set the memory budget on %s: %v", transient.Slice, err)
-			if s.sliceErr != before {
-				s.Log.Error("nothing can start without the memory budget", "unit", transient.Slice, "err", err)
-			}
-		}
-		if unenforced != "" {
-			s.warnOnce("memory_budget is counted, but no wall: " + unenforced)
-		}
-	})
 }
 
 // warnOnce tells what this machine cannot enforce: that is about the machine,
@@ -143,7 +102,10 @@ func (s *Supervisor) started(ev transient.Started) {
 		e.run = run
 		s.move(e, Running, "started by somebody else, not through brainjar", limitAttrs(ev)...)
 	}
-	if ev.Unit.Frozen {
+	switch {
+	case e.phase == Running && s.frozenByHeat(ev.Unit):
+		e.turn = &turn{frozen: true}
+	case ev.Unit.Frozen:
 		s.move(e, Frozen, "found frozen")
 	}
 	if s.leaving.ending {
@@ -172,7 +134,7 @@ func (s *Supervisor) frozen(ev transient.Frozen) {
 	e := s.byUnit(ev.Unit)
 	switch {
 	case e == nil:
-	case ev.Frozen && e.phase == Running:
+	case ev.Frozen && e.phase == Running && e.turn == nil:
 		s.move(e, Frozen, "")
 	case !ev.Frozen && e.phase == Frozen:
 		s.move(e, Running, "thawed")

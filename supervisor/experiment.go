@@ -31,12 +31,17 @@ type experiment struct {
 
 	queuedAt    time.Time
 	scarceSince time.Time
-	place       place     // to take up again after Backoff; zero: the last
-	due         time.Time // when Backoff ends, or the present step of Stopping
-	warnAt      time.Time // when to announce the end of runtime_max; zero: never
-	answered    bool      // systemd has taken the order to start: there is a unit
-	stop        stop      // how it is being ended, while Stopping
-	probing     probing   // its health checks
+	place       place         // to take up again after Backoff; zero: the last
+	due         time.Time     // when Backoff ends, or the present step of Stopping
+	warnAt      time.Time     // when to announce the end of runtime_max; zero: never
+	answered    bool          // systemd has taken the order to start: there is a unit
+	stop        stop          // how it is being ended, while Stopping
+	probing     probing       // its health checks
+	turn        *turn         // the governor freezes it; nil: it does not
+	byHand      int           // orders to freeze it that a person gave, under way
+	freezer     chan struct{} // holds one order to freeze or to thaw it, since they must not overtake each other
+	hot         bool          // for its max_temperature
+	savedAt     time.Time     // when it said last that it had saved its work
 
 	cause      Cause          // why brainjar ends, or ended, the latest run
 	hold       string         // why a person holds it; "": nobody does
@@ -54,7 +59,7 @@ type experiment struct {
 }
 
 func newExperiment(c *config.Experiment) *experiment {
-	return &experiment{cfg: c, base: c, phase: Idle, since: time.Now(), definition: definitionOf(c).String()}
+	return &experiment{cfg: c, base: c, phase: Idle, since: time.Now(), definition: definitionOf(c).String(), freezer: make(chan struct{}, 1)}
 }
 
 // memoryMax is the limit of memory that is in force, or would be.
@@ -99,6 +104,9 @@ func (s *Supervisor) change(e *experiment, c Change, then func(error), facts ...
 	}
 	if c.To != Stopping {
 		e.stop = stop{}
+	}
+	if c.To != Running {
+		e.turn = nil
 	}
 	if c.To == Queued {
 		e.queuedAt = c.At

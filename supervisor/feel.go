@@ -12,9 +12,14 @@ func (s *Supervisor) feel(r sensors.Reading) {
 	s.memory, s.felt = r.Memory, true
 	s.measure(time.Now())
 	s.hottest = s.temperature(r)
+	if r.CPU.Count > 0 {
+		s.cooling.cpus = r.CPU.Count
+	}
 	if s.Config.Thermal.Enabled {
 		s.act(s.governor.Step(s.hottest, r.At))
 	}
+	s.feelEach()
+	s.guardMemory(r.At)
 }
 
 // temperature is what the governor needs of a reading.
@@ -27,28 +32,6 @@ func (s *Supervisor) temperature(r sensors.Reading) Temperature {
 		}
 	}
 	return t
-}
-
-// act does what the governor wants.
-func (s *Supervisor) act(a Action) {
-	before := s.heat
-	s.heat = a
-	if a.Heat == Stop { // also what was found running, or was started, since
-		for _, e := range s.experiments {
-			s.end(e, CauseHeat, a.Reason)
-		}
-	}
-	if !a.Changed && (a.Reason == "") == (before.Reason == "") {
-		return
-	}
-	switch {
-	case a.Heat == Stop:
-		s.Log.Error("critical temperature, everything stops", "reason", a.Reason)
-	case a.Reason != "":
-		s.Log.Warn("starts are held", "reason", a.Reason)
-	default:
-		s.Log.Info("starts resume")
-	}
 }
 
 // tell keeps the service manager informed in one line of what is going on.
@@ -68,6 +51,9 @@ func (s *Supervisor) tell() {
 		}
 	}
 	line := fmt.Sprintf("STATUS=%d of %d running, %d waiting, %d failed", running, s.Config.Supervisor.MaxConcurrent, queued, failed)
+	if s.heat.Stage > Hold {
+		line += "; cooling: " + s.heat.String()
+	}
 	if reason := s.holdReason(); reason != "" {
 		line += "; " + reason
 	}

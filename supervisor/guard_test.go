@@ -27,7 +27,7 @@ func TestPlaceOutlivesALostStart(t *testing.T) {
 		time.Sleep(9 * time.Minute)
 		h.feel(76)
 		time.Sleep(time.Second)
-		h.feel(60)
+		h.cool()
 		time.Sleep(6 * time.Minute) // those that had begun by then have ended
 		if s := h.status("s19"); !strings.Contains(s.Reason, "the place of big is kept") {
 			st.Errorf("after a hold: %q", s.Reason)

@@ -64,7 +64,7 @@ type RestartPolicy struct {
 type Ending struct {
 	Outcome  transient.Outcome
 	Cause    Cause
-	Why      string // brainjar ended it for CauseProbe, in words
+	Why      string // brainjar ended it, in words
 	Lasted   time.Duration
 	Attempt  int // restarts in a row before this run
 	Requeues int // times in a row that heat or memory sent it back to the queue
@@ -92,6 +92,9 @@ func Judge(e Ending, p RestartPolicy) Next {
 		next.Phase, next.Reason = Queued, fmt.Sprintf("stopped for %s, requeued (%d of %d)", e.Cause, next.Requeues, p.MaxRequeues)
 		if next.Requeues > p.MaxRequeues {
 			next.Phase, next.Reason = Held, fmt.Sprintf("stopped for %s more than %s, which is enough", e.Cause, times(p.MaxRequeues))
+		}
+		if e.Why != "" {
+			next.Reason += ": " + e.Why
 		}
 		return next
 	case CauseAsked, CauseLeave:

@@ -114,10 +114,13 @@ func (s *Supervisor) hurry(now time.Time) {
 func (s *Supervisor) departed() (bool, error) {
 	switch {
 	case s.leaving.how == leave:
-		return true, nil
+		return s.undone(), nil
 	case s.leaving.how != drain:
 		return false, nil
 	case s.active() == 0 && len(s.endingOrphans()) == 0 && s.calls == 0 && s.ready:
+		if !s.undone() {
+			return false, nil
+		}
 		s.Log.Info("stopped")
 		return true, nil
 	case time.Now().Before(s.leaving.by):

@@ -197,11 +197,6 @@ func (s *Supervisor) Enable(ctx context.Context, id string, enabled *bool) error
 	})
 }
 
-// Freeze takes the CPU from an experiment that runs; Thaw gives it back.
-func (s *Supervisor) Freeze(ctx context.Context, id string) error {
-	return s.actOn(ctx, id, Running, func(ctx context.Context, u transient.Unit) error { return s.Freezer.Freeze(ctx, u.Name) })
-}
-
 // Thaw lets a frozen experiment go on.
 func (s *Supervisor) Thaw(ctx context.Context, id string) error {
 	return s.actOn(ctx, id, Frozen, func(ctx context.Context, u transient.Unit) error { return s.Freezer.Thaw(ctx, u.Name) })

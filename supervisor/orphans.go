@@ -33,6 +33,13 @@ func (s *Supervisor) foundOrphan(ev transient.Started) {
 	}
 	o := &orphan{unit: ev.Unit, holds: ev.Effective.MemoryMax}
 	s.orphans[ev.Unit.Name] = o
+	if s.frozenByHeat(ev.Unit) {
+		s.command(func(ctx context.Context) error { return s.Freezer.Thaw(ctx, o.unit.Name) }, func(err error) {
+			if err != nil && s.ctx.Err() == nil {
+				s.Log.Warn("order failed", "unit", o.unit.Name, "order", "thaw", "err", err)
+			}
+		})
+	}
 	const words = "no experiment of the configuration owns a unit that runs"
 	if s.Config.Supervisor.KeepOrphans {
 		s.Log.Warn(words+", it is left running", "unit", o.unit.Name, "experiment", o.unit.Experiment, "memory_max", o.holds)

@@ -48,7 +48,7 @@ func (s *Supervisor) tickProbes(now time.Time, next *time.Time) {
 	var due []*experiment
 	for _, e := range s.experiments {
 		switch p := &e.probing; {
-		case p.due.IsZero() || p.cancel != nil:
+		case p.due.IsZero() || p.cancel != nil || e.turn != nil: // frozen, nobody answers
 		case now.Before(p.due):
 			*next = earlier(*next, p.due)
 		default:

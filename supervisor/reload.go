@@ -261,18 +261,14 @@ func (s *Supervisor) reload(r rereading, p Plan) {
 		}
 	}
 	if s.budget != budget {
-		s.setBudget()
+		s.setSlice()
 	}
 }
 
 // applySettings makes the loop's own state follow the settings.
 func (s *Supervisor) applySettings() {
 	s.budget = s.Config.Budget(s.MemTotal)
-	t := s.Config.Thermal
-	s.governor.Throttle, s.governor.Resume, s.governor.Critical = t.Throttle, t.Resume, t.Critical
-	if !t.Enabled {
-		s.governor, s.heat = Governor{Throttle: t.Throttle, Resume: t.Resume, Critical: t.Critical}, Action{}
-	}
+	s.setThermal()
 	s.breaker.Failures, s.breaker.Within = s.Config.Supervisor.Breaker.Failures, s.Config.Supervisor.Breaker.Within
 }
 

@@ -25,8 +25,8 @@ type Report struct {
 	Budget, BudgetUsed quantity.Bytes
 	Available          quantity.Bytes // memory of the machine
 	AvailableKnown     bool
-	Hold               string // why nothing may start; "" if something may
-	Heat               Heat
+	Hold               string      // why nothing may start; "" if something may
+	Stage              string      // of the governor: "cool", "hold", "quota 75 %", …, "stop"
 	Hottest            Temperature // of the zones that count
 	Experiments        []Status    // those that were asked for
 	Phases             map[Phase]int
@@ -113,7 +113,7 @@ func (s *Supervisor) report() Report {
 		At: time.Now(), Config: s.Config.Path, Ready: s.ready, Leaving: s.leaving.how != stay, Disconnected: !s.synced, Ledger: s.ledgerTrouble(),
 		Slots: room.Slots, SlotsUsed: room.SlotsUsed, Budget: room.Budget, BudgetUsed: room.BudgetUsed,
 		Available: s.memory.Available, AvailableKnown: s.memory.State == sensors.OK,
-		Hold: room.Hold, Heat: s.heat.Heat, Hottest: s.hottest, Phases: make(map[Phase]int),
+		Hold: room.Hold, Stage: s.heat.String(), Hottest: s.hottest, Phases: make(map[Phase]int),
 	}
 	for _, e := range s.experiments {
 		r.Phases[e.phase]++

@@ -150,10 +150,10 @@ func requeuesEnd(st stage) {
 		h.awaitPhase(supervisor.Running, 10*time.Second, "a")
 		h.feel(86)
 		h.await("it was stopped", 10*time.Second, func() bool { return len(h.ends("a")) == i+1 })
-		h.feel(60)
+		h.cool()
 	}
 	h.awaitPhase(supervisor.Held, 10*time.Second, "a")
-	if s := h.status("a"); s.Reason != "stopped for heat more than once, which is enough (`brainjar release a`)" {
+	if s := h.status("a"); s.Reason != "stopped for heat more than once, which is enough: tj-thermal 86.0 °C, critical is 85 °C (`brainjar release a`)" {
 		st.Errorf("reason %q", s.Reason)
 	}
 	if err := h.Release(context.Background(), "a"); err != nil {

@@ -22,6 +22,7 @@ memory_budget = "1G"
 throttle = 75.0
 resume = 70.0
 critical = 85.0
+interval = "200ms"
 [memory]
 reserve = "0M"
 [defaults]
@@ -31,6 +32,9 @@ stop_timeout = "1s"
 delay = "200ms"
 jitter = 0.0
 `
+
+// heatInterval is the interval of readings there.
+const heatInterval = 200 * time.Millisecond
 
 // scenarios are the promises of the supervisor, each a small play.
 var scenarios = map[string]func(stage){
@@ -268,7 +272,7 @@ func heat(st stage) {
 	if p := h.status("b").Phase; p != supervisor.Queued {
 		st.Errorf("b is %s at 72 °C", p)
 	}
-	h.feel(60)
+	h.cool()
 	h.awaitPhase(supervisor.Running, 10*time.Second, "a", "b")
 	h.drain()
 }

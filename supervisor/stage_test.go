@@ -183,8 +183,8 @@ func (h *house) ends(id string) []transient.Outcome {
 	return ends
 }
 
-// status returns how an experiment stands now.
-func (h *house) status(id string) supervisor.Status {
+// report returns how everything stands now.
+func (h *house) report() supervisor.Report {
 	h.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -192,7 +192,13 @@ func (h *house) status(id string) supervisor.Status {
 	if err != nil {
 		h.Fatalf("cannot see: %v", err)
 	}
-	for _, s := range all.Experiments {
+	return all
+}
+
+// status returns how an experiment stands now.
+func (h *house) status(id string) supervisor.Status {
+	h.Helper()
+	for _, s := range h.report().Experiments {
 		if s.Config.ID == id {
 			return s
 		}
@@ -239,6 +245,19 @@ func (h *house) drain() time.Duration {
 func (h *house) leave() {
 	h.Leave()
 	<-h.over
+}
+
+// cool lets the machine cool until everything that was done against heat is undone.
+func (h *house) cool() {
+	h.Helper()
+	for range 20 {
+		h.feel(60)
+		time.Sleep(heatInterval)
+		if r := h.report(); r.Stage == "cool" {
+			return
+		}
+	}
+	h.Fatalf("it stays %s\nlog:\n%s", h.report().Stage, h.logged())
 }
 
 // feel gives the supervisor a temperature.

@@ -12,7 +12,7 @@ import (
 
 // admit starts what may start, and notes for the rest why it waits.
 func (s *Supervisor) admit(now time.Time, next *time.Time) {
-	if !s.synced || !s.sliced {
+	if !s.synced || !s.slice.tried {
 		return // nobody knows yet what runs, or whether the budget holds
 	}
 	var waiting []*experiment
@@ -24,7 +24,7 @@ func (s *Supervisor) admit(now time.Time, next *time.Time) {
 		waiting = append(waiting, e)
 		candidates = append(candidates, Candidate{
 			ID: e.cfg.ID, Priority: e.cfg.Priority, QueuedAt: e.queuedAt, ScarceSince: e.scarceSince,
-			Demand: Demand{Memory: e.demand(), Waits: s.unmet(e)},
+			Demand: Demand{Memory: e.demand(), Waits: s.unmet(e), Hot: s.ownHold(e)},
 		})
 	}
 	if len(waiting) == 0 {
@@ -94,8 +94,8 @@ func (s *Supervisor) holdReason() string {
 	switch {
 	case s.leaving.how != stay:
 		return "brainjar is stopping"
-	case s.sliceErr != "":
-		return s.sliceErr
+	case s.slice.err != "":
+		return s.slice.err
 	case s.Readings != nil && !s.felt && time.Now().Before(s.feelBy):
 		return "the sensors are being read for the first time"
 	case s.heat.Reason != "":
@@ -111,7 +111,7 @@ func (s *Supervisor) start(e *experiment) {
 	kind := transient.Kind(e.cfg.Kind)
 	e.unit = transient.Unit{Name: transient.UnitName(e.cfg.ID, kind), Experiment: e.cfg.ID, Run: e.run, Attempt: e.attempt, Kind: kind}
 	e.uses, e.holds, e.answered, e.outdated = measured{}, 0, false, nil
-	e.cause, e.place = NoCause, place{}
+	e.cause, e.place, e.savedAt = NoCause, place{}, time.Time{}
 	s.launching++
 	run := e.run
 	s.change(e, Change{To: Starting}, func(error) { s.launch(e, run) })

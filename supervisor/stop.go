@@ -42,26 +42,24 @@ func (s *Supervisor) end(e *experiment, cause Cause, reason string) {
 	if e.phase == Stopping || !e.phase.Active() {
 		return
 	}
-	before := e.phase
+	before, turned := e.phase, e.turn != nil
 	e.cause = cause
 	s.move(e, Stopping, reason)
 	e.stop = stop{cause: cause, why: reason}
-	switch before {
-	case Running:
-		s.checkpoint(e)
-	case Frozen:
+	switch {
+	case before == Frozen || turned:
 		s.thaw(e)
-	case Starting:
-		if e.answered { // it is loading: there is nothing to save yet
-			s.terminate(e)
-		}
+	case before == Running:
+		s.checkpoint(e)
+	case e.answered: // it is loading: there is nothing to save yet
+		s.terminate(e)
 	}
 }
 
 // thaw lets a program run again that is to be told to save its work.
 func (s *Supervisor) thaw(e *experiment) {
 	unit, run := e.unit.Name, e.run
-	s.do(func(ctx context.Context) error { return s.Freezer.Thaw(ctx, unit) }, func(err error) {
+	s.do(e.freezing(func(ctx context.Context) error { return s.Freezer.Thaw(ctx, unit) }), func(err error) {
 		if err != nil && s.ctx.Err() == nil {
 			s.Log.Warn("order failed", "experiment", e.cfg.ID, "order", "thaw", "err", err)
 		}
@@ -69,6 +67,16 @@ func (s *Supervisor) thaw(e *experiment) {
 			s.checkpoint(e)
 		}
 	})
+}
+
+// saved takes a program's word that it has saved its work: what it is told to end
+// for, it may then end.
+func (s *Supervisor) saved(e *experiment) {
+	e.savedAt = time.Now()
+	if e.phase == Stopping && e.stop.step == stopCheckpoint {
+		s.Log.Info("checkpoint saved", "experiment", e.cfg.ID, "after", round(time.Since(e.since)))
+		s.terminate(e)
+	}
 }
 
 // checkpoint tells a program to save its work, if it asked to be told.

@@ -101,6 +101,14 @@ type Supervisor struct {
 	// started.
 	Logs Logs
 
+	// Clocks lowers the clocks of CPU and GPU. Nil: they are left alone.
+	Clocks Clocks
+	// KeepHeat writes down what is about to be done against heat, for a brainjar
+	// that is started while it is in force; PastHeat is what the one before wrote.
+	// Nil: nothing is written.
+	KeepHeat func(context.Context, HeatRecord) error
+	PastHeat HeatRecord
+
 	// Observe is told every change of a phase, in order, from inside the loop:
 	// it must not block. Nil: nobody is told.
 	Observe func(Change)
@@ -141,13 +149,13 @@ type state struct {
 	open    []ledger.Run
 	orphans map[string]*orphan // by unit
 
-	sliced     bool      // it is known whether the budget is on the slice
-	sliceErr   string    // why it is not, "" if it is
-	sliceAgain time.Time // when to try again
+	slice   slice
+	cooling cooling
+	guard   Guard
 
 	breaker  Breaker
 	governor Governor
-	heat     Action
+	heat     Action         // what it wants
 	hottest  Temperature    // of the latest reading
 	memory   sensors.Memory // of the latest reading
 	felt     bool           // there was a reading
@@ -195,9 +203,9 @@ func New(s Supervisor) *Supervisor {
 	s.byID, s.warned = map[string]*experiment{}, map[string]bool{}
 	s.orphans, s.dropped = map[string]*orphan{}, map[string]int{}
 	s.budget = s.Config.Budget(s.MemTotal)
-	t := s.Config.Thermal
 	s.breaker = Breaker{Failures: s.Config.Supervisor.Breaker.Failures, Within: s.Config.Supervisor.Breaker.Within}
-	s.governor = Governor{Throttle: t.Throttle, Resume: t.Resume, Critical: t.Critical}
+	s.setThermal()
+	s.inherit(s.PastHeat)
 	for _, c := range s.Config.Experiments {
 		e := newExperiment(c)
 		s.experiments = append(s.experiments, e)
@@ -337,13 +345,7 @@ func (s *Supervisor) settle(now time.Time) time.Duration {
 	s.dropRemoved()
 	s.tickOrphans(now, &next)
 	s.tickProbes(now, &next)
-	if s.sliceErr != "" && s.sliced {
-		if now.Before(s.sliceAgain) {
-			next = earlier(next, s.sliceAgain)
-		} else {
-			s.setBudget()
-		}
-	}
+	s.tickHeat(now, &next)
 	s.admit(now, &next)
 	s.writeAgain(now, &next)
 	if !s.felt && now.Before(s.feelBy) {

@@ -71,7 +71,7 @@ func (s *Server) statusOf(r supervisor.Report) Status {
 	st := Status{At: r.At, Experiments: make([]Experiment, len(r.Experiments)), Supervisor: Supervisor{
 		Version: s.Version, PID: s.pid, StartedAt: s.began, Config: r.Config, Ready: r.Ready, Leaving: r.Leaving,
 		Slots: r.Slots, SlotsUsed: r.SlotsUsed, MemoryBudget: r.Budget, MemoryUsed: r.BudgetUsed,
-		Hold: r.Hold, Stage: r.Heat.String(), Ledger: r.Ledger, Phases: make(map[string]int),
+		Hold: r.Hold, Stage: r.Stage, Ledger: r.Ledger, Phases: make(map[string]int),
 	}}
 	if r.AvailableKnown {
 		st.Supervisor.MemoryAvailable = &r.Available
