@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,11 +30,24 @@ const (
 	Freeze3
 )
 
+var stageNames = [...]string{
+	"cool", "hold", "clocks", "quota 75 %", "quota 50 %", "quota 25 %", "freeze 1/4", "freeze 2/4", "freeze 3/4",
+}
+
 // String returns the stage as people are told of it.
-func (s Stage) String() string {
-	return [...]string{
-		"cool", "hold", "clocks", "quota 75 %", "quota 50 %", "quota 25 %", "freeze 1/4", "freeze 2/4", "freeze 3/4",
-	}[s]
+func (s Stage) String() string { return stageNames[s] }
+
+// MarshalText writes the stage as String does.
+func (s Stage) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (s *Stage) UnmarshalText(text []byte) error {
+	stage := slices.Index(stageNames[:], string(text))
+	if stage < 0 {
+		return fmt.Errorf("cannot read stage %q", text)
+	}
+	*s = Stage(stage)
+	return nil
 }
 
 // quota is the share of the time of all CPUs that is left to experiments.

@@ -71,7 +71,7 @@ func (s *Supervisor) act(a Action) {
 	s.heat = a
 	if a.Stop { // also what was found running, or was started, since
 		why := a.Reason
-		if s.hottest.Known {
+		if s.hottest.Known && s.hottest.Celsius >= s.governor.Critical {
 			why = fmt.Sprintf("%s %s, critical is %.0f °C", s.hottest.Zone, s.hottest.Celsius, float64(s.governor.Critical))
 		}
 		for _, e := range s.experiments {

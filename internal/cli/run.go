@@ -129,12 +129,14 @@ func (b *brainjar) run(path string) error {
 	sampler := &sensors.Sampler{FS: sensors.FS(b.sysroot), Interval: cfg.Thermal.Interval, Disk: "/", Log: b.log}
 	readings := make(chan sensors.Reading)
 	hub := control.NewHub(past.LastEvent)
-	s := supervisor.New(supervisor.Supervisor{
+	settings := supervisor.Supervisor{
 		Config: cfg, Units: manager, House: manager, Groups: manager, Freezer: manager, Prober: manager, Events: manager.Events(), Readings: readings,
 		MemTotal: memTotal, Log: b.log, UserManager: b.user,
 		Ledger: book, Past: past, Logs: b.logs, Boot: sensors.BootID(),
 		Notify: notifier(), Watchdog: watchdogInterval(), Observe: hub.Change, Noted: hub.Note,
-	})
+	}
+	b.heatFiles(&settings, runtimeDir)
+	s := supervisor.New(settings)
 	listener, err := control.Listen(filepath.Join(runtimeDir, socketName), !b.user)
 	if err != nil {
 		return err

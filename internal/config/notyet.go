@@ -7,13 +7,9 @@ import "fmt"
 // A key counts when somebody wrote it with that value, or with any if the
 // value is empty.
 var notYet = []struct{ key, value, words string }{
-	{"thermal.clocks", "true", "clocks are not lowered yet"},
-	{"memory.critical", "", "nothing is stopped for low memory yet"},
-	{"memory.grace", "", "nothing is stopped for low memory yet"},
 	{"gpu", "true", "GPU device nodes are not granted yet"},
 	{"gpu_memory", "", "GPU memory is not counted yet"},
 	{"power_mode", "", "power modes are not set yet"},
-	{"max_temperature", "", "experiments have no temperature limit of their own yet"},
 }
 
 // reportNotYet reports what was written of the table above.
