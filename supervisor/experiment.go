@@ -38,7 +38,7 @@ type experiment struct {
 	stop        stop          // how it is being ended, while Stopping
 	probing     probing       // its health checks
 	turn        *turn         // the governor freezes it; nil: it does not
-	byHand      int           // orders to freeze it that a person gave, under way
+	byHand      bool          // a person has ordered to freeze it, and it is not told yet that it is frozen
 	freezer     chan struct{} // holds one order to freeze or to thaw it, since they must not overtake each other
 	hot         bool          // for its max_temperature
 	savedAt     time.Time     // when it said last that it had saved its work
@@ -106,7 +106,7 @@ func (s *Supervisor) change(e *experiment, c Change, then func(error), facts ...
 		e.stop = stop{}
 	}
 	if c.To != Running {
-		e.turn = nil
+		e.turn, e.byHand = nil, false
 	}
 	if c.To == Queued {
 		e.queuedAt = c.At

@@ -42,6 +42,8 @@ type stage struct {
 	real    bool
 	book    *book           // what outlives a brainjar; nil: nothing
 	logs    supervisor.Logs // nil: none
+	heat    *heatFile       // what a brainjar leaves to the next of its heat; nil: nothing
+	clocks  supervisor.Clocks
 	first   sensors.Reading // what the sensors say at first; none: a machine without zones
 }
 
@@ -101,6 +103,10 @@ func (st stage) begin(text string) *house {
 	if st.book != nil {
 		settings.Ledger, settings.Past, settings.Boot = st.book, st.book.past(), st.book.boot
 	}
+	if st.heat != nil {
+		settings.KeepHeat, settings.PastHeat = st.heat.keep, st.heat.read()
+	}
+	settings.Clocks = st.clocks
 	h.Supervisor = supervisor.New(settings)
 	ctx, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel

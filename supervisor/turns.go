@@ -48,7 +48,7 @@ type turn struct {
 
 // takesTurns reports whether an experiment may be frozen against heat.
 func (e *experiment) takesTurns() bool {
-	return e.phase == Running && e.unit.Invocation != "" && e.byHand == 0 &&
+	return e.phase == Running && e.unit.Invocation != "" && !e.byHand &&
 		(e.cfg.Watchdog == 0 || e.cfg.Watchdog >= leastWatchdog)
 }
 
@@ -190,8 +190,7 @@ func (s *Supervisor) Freeze(ctx context.Context, id string) error {
 // a unit that is frozen already.
 func (s *Supervisor) freezeByHand(e *experiment, answer func(error)) {
 	turned, unit := e.turn != nil, e.unit.Name
-	e.turn = nil
-	e.byHand++
+	e.turn, e.byHand = nil, true
 	s.do(e.freezing(func(ctx context.Context) error {
 		if turned {
 			if err := s.Freezer.Thaw(ctx, unit); err != nil {
@@ -200,7 +199,9 @@ func (s *Supervisor) freezeByHand(e *experiment, answer func(error)) {
 		}
 		return s.Freezer.Freeze(ctx, unit)
 	}), func(err error) {
-		e.byHand--
+		if err != nil {
+			e.byHand = false
+		}
 		answer(err)
 	})
 }

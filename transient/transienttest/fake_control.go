@@ -159,6 +159,13 @@ func (f *Fake) Running() []string {
 	return sortedKeys(f.units)
 }
 
+// Frozen returns the names of the units that are frozen, sorted.
+func (f *Fake) Frozen() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.DeleteFunc(sortedKeys(f.units), func(name string) bool { return !f.units[name].unit.Frozen })
+}
+
 // Records returns the number of ends that were not forgotten.
 func (f *Fake) Records() int {
 	f.mu.Lock()

@@ -9,13 +9,19 @@ import (
 )
 
 // CheckHealth makes a check; see Manager.CheckHealth. A workload is run as far
-// as its sleep, print and exit go; of URLs SetHealth says what they answer.
+// as its sleep, print and exit go; of URLs SetHealth says what they answer, of a
+// unit that is frozen nothing.
 func (f *Fake) CheckHealth(ctx context.Context, unit transient.Unit, check transient.HealthCheck) error {
-	if _, err := f.unitCall(ctx, "check the health of", unit.Name); err != nil {
+	u, err := f.unitCall(ctx, "check the health of", unit.Name)
+	if err != nil {
 		return err
 	}
-	said := f.health[unit.Name]
+	said, frozen := f.health[unit.Name], u.unit.Frozen
 	f.mu.Unlock()
+	if frozen && len(check.Exec) == 0 {
+		<-ctx.Done()
+		return fmt.Errorf("no answer: %w", ctx.Err())
+	}
 	if len(check.Exec) == 0 || said != nil {
 		return said
 	}
