@@ -163,7 +163,7 @@ func (l *Logs) bound(path string, limit quantity.Bytes) error {
 	}
 	block := int64(4096)
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		block = st.Blksize
+		block = int64(st.Blksize) //nolint:unconvert // an int32 on arm64
 	}
 	whole := (info.Size() - keep) / block * block // of less, zeros would be left
 	err = l.allocate(f, unix.FALLOC_FL_COLLAPSE_RANGE, whole)
