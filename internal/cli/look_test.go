@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -158,5 +159,20 @@ func TestTexts(t *testing.T) {
 	e := control.Experiment{GPUMemory: 2 * quantity.GiB, GPUMemoryUsed: &gpu}
 	if !hasGPU([]control.Experiment{{}, e}) || hasGPU([]control.Experiment{{}}) {
 		t.Error("hasGPU is wrong")
+	}
+}
+
+// BenchmarkStatus is the table of 300 experiments that run.
+func BenchmarkStatus(b *testing.B) {
+	var numbers []string
+	for i := range 300 {
+		numbers = append(numbers, strconv.Itoa(i))
+	}
+	d := newDaemon(b, "[supervisor]\nmax_concurrent = 300\n[experiments.m]\nmemory_max = \"64M\"\ncommand = [\"x\", \"workload\", \"sleep=1h\"]\nmatrix = { n = ["+strings.Join(numbers, ", ")+"] }\n")
+	d.awaitPhase(b, "m.299", "running")
+	for b.Loop() {
+		if r := d.run("status"); r.code != 0 || strings.Count(r.out, "running") != 301 {
+			b.Fatalf("exit %d\n%s%s", r.code, r.out, r.errors)
+		}
 	}
 }
