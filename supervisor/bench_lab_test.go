@@ -248,7 +248,7 @@ func liveUnits(b *testing.B) int {
 }
 
 // cpuTime reads utime and stime of proc(5) stat, in ticks of 10 ms.
-func cpuTime(b *testing.B, pid int) time.Duration {
+func cpuTime(b testing.TB, pid int) time.Duration {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		b.Fatal(err)

@@ -61,7 +61,10 @@ func ship(t testing.TB, state, text string) *shipped {
 	t.Cleanup(func() {
 		b.kill()
 		socket.Close()
-		_ = exec.Command("systemctl", "stop", "brainjar.slice").Run()
+		_, _ = run("systemctl", "kill", "-s", "KILL", "brainjar.slice")
+		_, _ = run("systemctl", "stop", "brainjar.slice")
+		_, _ = run("systemctl", "reset-failed", "brainjar-*")
+		_ = os.RemoveAll("/run/brainjar/ended") // of what was killed
 		if t.Failed() {
 			log := b.logged()
 			t.Logf("log:\n%s\nstatus: %s", log[max(0, len(log)-6000):], b.statusLine())
