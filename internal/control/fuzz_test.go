@@ -162,7 +162,7 @@ func TestFuzzedRequests(t *testing.T) {
 	h := open(t, strings.Replace(lab, "memory_budget", "# memory_budget", 1), func(s *control.Server) { s.SetPatience(2 * time.Second) })
 	h.obeyed("GET", "/v1/experiments/runs", "")
 	goroutines, files := runtime.NumGoroutine(), descriptors(t)
-	const workers = 8
+	const workers = 20
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	statuses := make(map[int]int)
