@@ -3,6 +3,7 @@ package supervisor_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
@@ -129,6 +130,10 @@ func adoptedProcess(st stage) {
 	sleep := exec.Command("/bin/sleep", "3600")
 	h.must(sleep.Start())
 	defer func() { _ = sleep.Process.Kill(); _ = sleep.Wait() }()
+	h.await("it is executed", 10*time.Second, func() bool {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", sleep.Process.Pid))
+		return err == nil && len(line) > 0
+	})
 	h.must(h.Adopt(h.ctx(), "found", sleep.Process.Pid, "ada", config.Keys{"memory_max": "48M"}))
 	h.awaitPhase(supervisor.Running, 10*time.Second, "found")
 	if s := h.status("found"); s.MemoryMax != 48*quantity.MiB || s.Unit.Kind != transient.Scope || s.Config.Command[1] != "3600" {

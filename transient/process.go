@@ -42,14 +42,16 @@ func FindProcess(pid int) (p Process, username string, command []string, err err
 	if u, err := user.LookupId(username); err == nil {
 		username = u.Username
 	}
-	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil || len(line) == 0 { // a thread of the kernel has none
+	program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil { // a thread of the kernel has none
 		return Process{}, "", nil, fmt.Errorf("%w that could be adopted: %d", ErrNoProcess, pid)
 	}
-	command = strings.Split(string(bytes.TrimSuffix(line, []byte{0})), "\x00")
-	if command[0], err = os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err != nil {
-		return Process{}, "", nil, fmt.Errorf("cannot find the program of process %d: %w", pid, err)
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // empty while it is being executed
+	if err != nil {
+		return Process{}, "", nil, fmt.Errorf("%w: %d", ErrNoProcess, pid)
 	}
+	command = strings.Split(string(bytes.TrimSuffix(line, []byte{0})), "\x00")
+	command[0] = program
 	return p, username, command, nil
 }
 
