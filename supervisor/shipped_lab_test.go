@@ -42,16 +42,16 @@ func shippedBinary(t testing.TB) string {
 	return binary
 }
 
-// ship runs `brainjar run` with a configuration and a state directory. At the end
-// of the test nothing of it is left running.
-func ship(t testing.TB, state, text string) *shipped {
+// ship runs `brainjar run` with a configuration, a state directory and more flags.
+// At the end of the test nothing of it is left running.
+func ship(t testing.TB, state, text string, flags ...string) *shipped {
 	t.Helper()
 	dir := t.TempDir()
 	config := filepath.Join(dir, "config.toml")
 	must(t, os.WriteFile(config, []byte(text), 0o600))
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
 	must(t, err)
-	b := &shipped{TB: t, cmd: exec.Command(shippedBinary(t), "run", "--state", state, config), over: make(chan error, 1)}
+	b := &shipped{TB: t, cmd: exec.Command(shippedBinary(t), append([]string{"run", "--state", state, config}, flags...)...), over: make(chan error, 1)}
 	b.cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+filepath.Join(dir, "notify"))
 	b.cmd.Stderr = b
 	go b.listen(socket)
