@@ -38,7 +38,7 @@ test-python: ## the Python package: alone, and against a real brainjar
 test-vm: ## the same suites in a virtual machine with cgroup v2 (slow)
 	lab/install-vm
 	lab/suite-build dist/lab
-	lab/vm --mem 3072 --timeout 1500 --add dist/lab:/lab/suite --add lab/suite:/lab/run-suite -- /lab/run-suite /lab/suite -test.skip 'TestThousandExits|TestHundredDeaths'
+	lab/vm --mem 3072 --timeout 2700 --add dist/lab:/lab/suite --add lab/suite:/lab/run-suite -- /lab/run-suite /lab/suite -test.skip 'TestThousandExits|TestHundredDeaths'
 
 test-faults: ## a random walk of faults: BRAINJAR_FAULTS seconds, or BRAINJAR_KILLS kills
 	lab/install

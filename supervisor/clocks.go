@@ -55,10 +55,10 @@ func (s *Supervisor) tickClocks(now time.Time, next *time.Time) {
 	switch {
 	case now.Before(c.again):
 		*next = earlier(*next, c.again)
-	case want && !(c.known && c.capped):
+	case want && (!c.known || !c.capped):
 		c.capped = true
 		s.orderClocks("clocks cannot be lowered", func(ctx context.Context) error { return s.Clocks.Cap(ctx, slowShare) }, func() {})
-	case !want && !(c.known && !c.capped):
+	case !want && (!c.known || c.capped):
 		s.orderClocks("clocks cannot be put back", s.Clocks.Restore, func() { c.capped = false })
 	case allowed && !want && (c.noted.IsZero() || stage == Cool && now.Sub(c.noted) >= noteEvery):
 		n := 0

@@ -101,7 +101,7 @@ func (s *Supervisor) act(a Action) {
 	case a.Stage > before.Stage:
 		level, message = slog.LevelWarn, "cooling more"
 	}
-	s.Log.LogAttrs(context.Background(), level, message, facts...)
+	s.Log.LogAttrs(context.Background(), level, message, facts...) //nolint:sloglint // one of those above
 	s.note(eventHeat, "", 0, told)
 }
 
@@ -162,7 +162,7 @@ func (s *Supervisor) tickRecord(now time.Time, next *time.Time) {
 func (s *Supervisor) complain(last *string, message string, err error) {
 	if *last != err.Error() {
 		*last = err.Error()
-		s.Log.Error(message, "err", err)
+		s.Log.Error(message, "err", err) //nolint:sloglint // a constant of the caller
 	}
 }
 

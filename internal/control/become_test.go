@@ -30,8 +30,8 @@ func becomeOnThisThread(uid int, groups []int) error {
 }
 
 func setGroups(gids []uint32) error {
-	gids = append(gids, 0)                                                                                                          // whose address there is
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(gids)-1), uintptr(unsafe.Pointer(&gids[0])), 0); errno != 0 { //nolint:gosec // as setgroups(2) wants it
+	gids = append(gids, 0) // whose address there is
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(gids)-1), uintptr(unsafe.Pointer(&gids[0])), 0); errno != 0 {
 		return errno
 	}
 	return nil

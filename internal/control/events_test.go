@@ -226,7 +226,7 @@ func heap() int64 {
 // deaf asks for a stream and does not read it.
 func (h *house) deaf(t *testing.T, path string) net.Conn {
 	t.Helper()
-	c, err := net.Dial("unix", h.socket) //nolint:noctx // of the test
+	c, err := net.Dial("unix", h.socket)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func TestTooLarge(t *testing.T) {
 // dial opens a connection on which a test speaks itself.
 func (h *house) dial(t testing.TB) net.Conn {
 	t.Helper()
-	c, err := net.Dial("unix", h.socket) //nolint:noctx // it ends with the test
+	c, err := net.Dial("unix", h.socket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func (h *house) dial(t testing.TB) net.Conn {
 func firstLine(t testing.TB, c net.Conn) string {
 	t.Helper()
 	line, err := bufio.NewReader(c).ReadString('\n')
-	if err != nil && err != io.EOF { //nolint:errorlint // as bufio returns it
+	if err != nil && err != io.EOF {
 		t.Error(err)
 	}
 	return line
@@ -123,11 +123,11 @@ func TestSlowSenders(t *testing.T) {
 	for _, text := range []string{"", "GET /v1/ver", "GET /v1/version HTTP/1.1\r\n", "GET /v1/version HTTP/1.1\r\nHost: b"} {
 		c := h.dial(t)
 		_, _ = io.WriteString(c, text)
-		defer func() {
+		t.Cleanup(func() {
 			if b, err := io.ReadAll(c); err != nil { // its end, within the limit of dial
 				t.Errorf("after %q: %q, %v", text, b, err)
 			}
-		}()
+		})
 	}
 	h.obeyed("GET", "/v1/experiments/runs", "")
 }

@@ -32,7 +32,7 @@ func (s *Server) logs(w http.ResponseWriter, q *http.Request) (any, error) {
 		err = <-read
 	}
 	if cancelled { // without a word: whoever reads knows that brainjar has gone
-		return nil, nil
+		return nil, nil //nolint:nilerr // see above
 	}
 	return nil, out.end(err)
 }

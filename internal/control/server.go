@@ -82,7 +82,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := server.Shutdown(limit); err != nil {
 		_ = server.Close()
 	}
-	<-failed // that it was closed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("cannot listen on the control socket: %w", err)
+	}
 	return nil
 }
 
@@ -119,7 +121,7 @@ func noRoute(q *http.Request, status int) *Error {
 // recovered goes on after a request that panicked. An answer that has begun is broken
 // off.
 func (s *Server) recovered(w http.ResponseWriter, q *http.Request) {
-	p := recover()
+	p := recover() //nolint:revive // handler defers this function
 	if p == nil {
 		return
 	}
