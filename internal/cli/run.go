@@ -86,6 +86,10 @@ type latestReading struct {
 func (l *latestReading) get() any { return l.p.Load() }
 
 func (b *brainjar) run(path string) error {
+	b.signals = make(chan os.Signal, 4)
+	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away is not a reason to die
+	signal.Notify(b.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
+	defer signal.Stop(b.signals)
 	cfg, memTotal, err := load(path)
 	if err != nil {
 		return err
@@ -93,10 +97,6 @@ func (b *brainjar) run(path string) error {
 	if len(cfg.NotYet) > 0 {
 		return config.Errors(cfg.NotYet)
 	}
-	b.signals = make(chan os.Signal, 4)
-	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away is not a reason to die
-	signal.Notify(b.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
-	defer signal.Stop(b.signals)
 	runtimeDir, err := b.runtimeDir()
 	if err != nil {
 		return err

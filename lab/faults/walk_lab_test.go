@@ -168,6 +168,7 @@ func (w *world) restartBus() {
 // leave lets brainjar go in good order, and another come.
 func (w *world) leave() {
 	w.fault("leave")
+	w.ready()
 	w.must(w.brainjar.Process.Signal(syscall.SIGUSR2))
 	select {
 	case err := <-w.over:
