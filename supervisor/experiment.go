@@ -19,6 +19,7 @@ type experiment struct {
 	phase  Phase
 	since  time.Time // of the phase
 	reason string
+	waits  Check    // what reason is about, while it is queued
 	told   []string // why it waits, once logged
 
 	run      int // number of the latest run, 0 if there was none
@@ -95,7 +96,7 @@ func (s *Supervisor) change(e *experiment, c Change, then func(error), facts ...
 	if !c.From.Allows(c.To) {
 		s.Log.Error("phase change is not in the table", "experiment", c.Experiment, "from", c.From, "to", c.To)
 	}
-	e.phase, e.since, e.reason, e.told = c.To, c.At, c.Reason, nil
+	e.phase, e.since, e.reason, e.waits, e.told = c.To, c.At, c.Reason, CheckNone, nil
 	if c.To != Starting { // which may come to nothing, see startLost
 		e.scarceSince = time.Time{}
 	}

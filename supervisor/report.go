@@ -39,9 +39,10 @@ type Status struct {
 	Phase      Phase
 	Since      time.Time // of the phase
 	Reason     string
-	Run        int // number of the latest run; 0: none yet
-	Attempt    int // restarts in a row
-	Requeues   int // in a row, for heat or memory
+	WaitsFor   Check // which question of admission it fails on, while it is queued
+	Run        int   // number of the latest run; 0: none yet
+	Attempt    int   // restarts in a row
+	Requeues   int   // in a row, for heat or memory
 	Unit       transient.Unit
 	LastResult transient.Result // "" if no run has ended
 	QueuedAt   time.Time        // zero: it does not wait
@@ -156,7 +157,7 @@ func (s *Supervisor) choose(ids []string) ([]*experiment, error) {
 
 func (s *Supervisor) statusOf(e *experiment) Status {
 	st := Status{
-		Config: e.cfg, Submission: e.submission, Phase: e.phase, Since: e.since, Reason: e.reason,
+		Config: e.cfg, Submission: e.submission, Phase: e.phase, Since: e.since, Reason: e.reason, WaitsFor: e.waits,
 		Run: e.run, Attempt: e.attempt, Requeues: e.requeues, Unit: e.unit, LastResult: e.last,
 		Hold: e.hold, Enabled: e.enabled, Autostart: e.autostart(), MemoryMax: e.memoryMax(),
 	}

@@ -55,7 +55,7 @@ func (s *Supervisor) wait(e *experiment, v Verdict, now time.Time) {
 		e.told = append(e.told, why)
 		s.Log.Info("waiting", "experiment", e.cfg.ID, "for", v.Check, "reason", v.Reason)
 	}
-	e.reason = v.Reason
+	e.reason, e.waits = v.Reason, v.Check
 	switch {
 	case v.Check == CheckHold: // nobody passes anybody meanwhile
 	case !v.Scarce() && v.Check != CheckPlace:

@@ -42,7 +42,7 @@ func experimentOf(s supervisor.Status) Experiment {
 	c := s.Config
 	e := Experiment{
 		Experiment: c.ID, Description: c.Description, Tags: c.Tags, Matrix: c.Matrix, Kind: string(c.Kind),
-		Phase: string(s.Phase), Reason: s.Reason, Since: s.Since,
+		Phase: string(s.Phase), Reason: s.Reason, WaitsFor: string(s.WaitsFor), Since: s.Since,
 		Priority: c.Priority, Autostart: s.Autostart, Enabled: s.Enabled, Hold: s.Hold,
 		Run: s.Run, Attempt: s.Attempt, MaxRestarts: c.Restart.MaxRestarts, Requeues: s.Requeues,
 		QueuedAt: s.QueuedAt, DueAt: s.DueAt, LastResult: string(s.LastResult),

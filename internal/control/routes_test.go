@@ -75,12 +75,12 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 		h.get(t, "/v1/experiments/waits", &e)
-		if e.Phase != "queued" || e.Reason != "after runs: running" || e.QueuedAt.IsZero() {
+		if e.Phase != "queued" || e.Reason != "after runs: running" || e.WaitsFor != "dependency" || e.QueuedAt.IsZero() {
 			t.Errorf("%+v", e)
 		}
 		var why control.Why
 		h.await("the run is in the ledger", func() bool { h.get(t, "/v1/experiments/fails/why", &why); return why.LastRun != nil })
-		if words := strings.Join(why.Sentences, " "); !strings.Contains(words, "exit-code (1)") {
+		if words := strings.Join(why.Sentences, " "); !strings.Contains(words, "result exit-code: code 1") {
 			t.Errorf("%+v", why)
 		}
 		var runs []map[string]any

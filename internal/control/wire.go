@@ -29,7 +29,8 @@ type Experiment struct {
 	Owner       string    `json:"owner,omitempty"`
 	Phase       string    `json:"phase"`
 	Reason      string    `json:"reason,omitempty"`
-	Since       time.Time `json:"since"` // of the phase
+	WaitsFor    string    `json:"waits_for,omitempty"` // while it is queued: hold, dependency, slots, budget, memory or place
+	Since       time.Time `json:"since"`               // of the phase
 	Priority    int       `json:"priority"`
 	Autostart   bool      `json:"autostart"`          // as it counts: with the override
 	Enabled     *bool     `json:"enabled,omitempty"`  // override of autostart

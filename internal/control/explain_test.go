@@ -1,0 +1,130 @@
+package control
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"brainjar/internal/quantity"
+	"brainjar/supervisor"
+)
+
+// TestExplain: why an experiment stands where it does, in words that a person can act
+// on, for each phase and each way to end.
+func TestExplain(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	ago := func(d time.Duration) time.Time { return now.Add(-d) }
+	one, peak := 1, 8*quantity.GiB
+	queued := func(check supervisor.Check, reason string) Experiment {
+		return Experiment{Phase: "queued", WaitsFor: string(check), Reason: reason, QueuedAt: ago(90 * time.Second)}
+	}
+	failed := func(reason string) Experiment {
+		return Experiment{Phase: "failed", Reason: reason, MaxRestarts: 3}
+	}
+	ended := func(result string, more func(*lastRun)) *lastRun {
+		r := &lastRun{Run: 3, StartedAt: ago(2 * time.Hour), EndedAt: ago(time.Hour), Result: result, MemoryMax: 8 * quantity.GiB}
+		if more != nil {
+			more(r)
+		}
+		return r
+	}
+	at := ago(time.Hour).Local().Format(time.DateTime)
+	for _, test := range []struct {
+		name   string
+		e      Experiment
+		s      Supervisor
+		last   *lastRun
+		say    string
+		advise string
+	}{
+		{"idle", Experiment{Phase: "idle"}, Supervisor{}, nil,
+			"a is not wanted: nobody has started it, and it does not start with brainjar.",
+			"`brainjar start a` starts it, `brainjar enable a` lets it start with brainjar"},
+		{"about to start", queued("", ""), Supervisor{}, nil, "a is about to be started.", ""},
+		{"slots", queued(supervisor.CheckSlots, "4 of 4 running"), Supervisor{}, nil, "a has waited for 1m30s: 4 of 4 running.",
+			"it starts when one of those that run has ended; max_concurrent of [supervisor] is how many may run"},
+		{"budget", queued(supervisor.CheckBudget, "needs 8G, 6G of 48G left"), Supervisor{}, nil, "a has waited for 1m30s: needs 8G, 6G of 48G left.",
+			"it starts when others have ended, or with a smaller memory_max; memory_budget of [supervisor] is what all have together"},
+		{"memory", queued(supervisor.CheckMemory, "needs 8G, 6G of memory available"), Supervisor{}, nil, "a has waited for 1m30s: needs 8G, 6G of memory available.",
+			"it starts when the machine has that much memory to give, or with a smaller memory_max; reserve of [memory] is what stays free"},
+		{"dependency", queued(supervisor.CheckDependency, "after b_1: failed (exited with code 1)"), Supervisor{}, nil,
+			"a has waited for 1m30s: after b_1: failed (exited with code 1).", "`brainjar why b_1` says more of that one"},
+		{"client", queued(supervisor.CheckDependency, "for its client to come back"), Supervisor{}, nil, "a has waited for 1m30s: for its client to come back.", ""},
+		{"place", queued(supervisor.CheckPlace, "the place of b is kept, it waited longer than 10m0s"), Supervisor{}, nil,
+			"a has waited for 1m30s: the place of b is kept, it waited longer than 10m0s.", "it starts after that one; a higher priority would let it pass"},
+		{"heat", queued(supervisor.CheckHold, "tj-thermal 76.2 °C, starts resume below 70 °C"), Supervisor{Hold: "tj-thermal 76.2 °C, starts resume below 70 °C"}, nil,
+			"a has waited for 1m30s: tj-thermal 76.2 °C, starts resume below 70 °C.", "nothing is started until that has passed"},
+		{"breaker", queued(supervisor.CheckHold, "circuit breaker: …"), Supervisor{Hold: "circuit breaker: …; `brainjar release --all` or a new start of brainjar resets it"}, nil,
+			"a has waited for 1m30s: circuit breaker: ….", "look at those that failed, then `brainjar release --all`"},
+		{"starting", Experiment{Phase: "starting", Since: ago(3200 * time.Millisecond)}, Supervisor{}, nil, "a is being started, for 3.2s now.", ""},
+		{"running", Experiment{Phase: "running", Run: 3, PID: 77, StartedAt: ago(3 * time.Hour), MemoryMax: 10 * quantity.GiB, MemoryPeak: &peak}, Supervisor{}, ended("success", nil),
+			"a runs: run 3, for 3h0m0s, process 77.", ""},
+		{"close to its limit", Experiment{Phase: "running", Run: 3, PID: 77, StartedAt: ago(80 * time.Hour), MemoryMax: 8 * quantity.GiB, MemoryPeak: &peak}, Supervisor{}, nil,
+			"a runs: run 3, for 3 days, process 77.|Its memory has come close to the limit: peak 8G of 8G.", ""},
+		{"outdated", Experiment{Phase: "running", Run: 3, PID: 77, StartedAt: ago(time.Hour), NeedsRestart: []string{"command", "user"}}, Supervisor{}, nil,
+			"a runs: run 3, for 1h0m0s, process 77.|Its configuration has changed since it was started: command, user.", "`brainjar restart a` makes that take effect"},
+		{"frozen", Experiment{Phase: "frozen", Since: ago(time.Minute)}, Supervisor{}, nil, "a has been frozen for 1m0s: its processes do not get the CPU.", "`brainjar thaw a` lets it go on"},
+		{"stopping", Experiment{Phase: "stopping", Since: ago(5 * time.Second), Reason: "stop was asked for"}, Supervisor{}, nil, "a is being stopped, for 5s now: stop was asked for.", "`brainjar kill a` ends it at once"},
+		{"backoff", Experiment{Phase: "backoff", Reason: "exited with code 1; restart 2 of 3 in 10s", Attempt: 2, MaxRestarts: 3, DueAt: now.Add(8 * time.Second)}, Supervisor{},
+			ended("exit-code", func(r *lastRun) { r.ExitCode = &one }),
+			"a starts again in 8s: exited with code 1.|That is restart 2 of 3.|Run 3 ended at " + at + " after 1h0m0s with result exit-code: code 1.",
+			"`brainjar logs a --run 3` shows what it wrote|`brainjar start a` starts it now, `brainjar stop a` lets it be"},
+		{"runs again", Experiment{Phase: "backoff", Reason: "exited with code 0; runs again in 10s", MaxRestarts: 3, DueAt: ago(time.Second)}, Supervisor{}, nil,
+			"a starts again in 0s: exited with code 0.", "`brainjar start a` starts it now, `brainjar stop a` lets it be"},
+		{"held", Experiment{Phase: "held", Reason: "held by ada: the fan is loud (`brainjar release a`)"}, Supervisor{}, nil, "a is held: held by ada: the fan is loud.", "`brainjar release a` queues it again"},
+		{"succeeded", Experiment{Phase: "succeeded", Reason: "exited with code 0"}, Supervisor{}, ended("success", nil),
+			"a has succeeded: exited with code 0.|Run 3 ended at " + at + " after 1h0m0s with result success.", ""},
+		{"stopped", Experiment{Phase: "stopped", Reason: "died by SIGTERM"}, Supervisor{}, ended("stopped", nil),
+			"a was stopped: died by SIGTERM.|Run 3 ended at " + at + " after 1h0m0s with result stopped.", "`brainjar start a` starts it again"},
+		{"out of memory", failed("killed for memory; gave up after 3 restarts"), Supervisor{}, ended("oom-kill", func(r *lastRun) { r.MemoryPeak = peak }),
+			"a has failed: killed for memory; gave up after 3 restarts.|Run 3 ended at " + at + " after 1h0m0s with result oom-kill: killed at memory_max 8G, peak 8G.",
+			"try memory_max = \"10G\", in its file or by `brainjar set a memory_max=10G`|`brainjar logs a --run 3` shows what it wrote|`brainjar start a` tries again, with its count of restarts begun anew"},
+		{"submitted, out of memory", Experiment{Phase: "failed", Reason: "killed for memory", Submitted: true}, Supervisor{},
+			ended("oom-kill", func(r *lastRun) { r.MemoryMax = 300 * quantity.MiB; r.Tainted = "hot" }),
+			"a has failed: killed for memory.|Run 3 ended at " + at + " after 1h0m0s with result oom-kill: killed at memory_max 300M; its measurements are tainted: hot.",
+			"try memory_max = \"375M\": `brainjar set a memory_max=375M`|`brainjar logs a --run 3` shows what it wrote|`brainjar start a` tries again, with its count of restarts begun anew"},
+		{"signal", failed("died by SIGSEGV"), Supervisor{}, ended("signal", func(r *lastRun) { r.Signal = "SIGSEGV" }),
+			"a has failed: died by SIGSEGV.|Run 3 ended at " + at + " after 1h0m0s with result signal: SIGSEGV.",
+			"`brainjar logs a --run 3` shows what it wrote|`brainjar start a` tries again, with its count of restarts begun anew"},
+		{"never ran", failed("cannot find program x"), Supervisor{}, ended("start-failed", func(r *lastRun) { r.StartedAt = time.Time{} }),
+			"a has failed: cannot find program x.|Run 3 ended at " + at + " with result start-failed.",
+			"look at command, user and working_directory|`brainjar logs a --run 3` shows what it wrote|`brainjar start a` tries again, with its count of restarts begun anew"},
+		{"lost", Experiment{Phase: "stopped", Reason: "lost: power"}, Supervisor{}, ended("lost", func(r *lastRun) { r.StartedAt = now }),
+			"a was stopped: lost: power.|Run 3 ended at " + at + " after 0s with result lost.", "`brainjar start a` starts it again"},
+	} {
+		test.e.Experiment = "a"
+		say, advise := explain(test.e, test.s, test.last, now)
+		if got := strings.Join(say, "|"); got != test.say {
+			t.Errorf("%s says\n %s, want\n %s", test.name, got, test.say)
+		}
+		if got := strings.Join(advise, "|"); got != test.advise {
+			t.Errorf("%s advises\n %s, want\n %s", test.name, got, test.advise)
+		}
+	}
+	for _, phase := range []supervisor.Phase{
+		supervisor.Idle, supervisor.Queued, supervisor.Starting, supervisor.Running, supervisor.Frozen, supervisor.Stopping,
+		supervisor.Backoff, supervisor.Held, supervisor.Succeeded, supervisor.Failed, supervisor.Stopped,
+	} {
+		if say, _ := explain(Experiment{Experiment: "a", Phase: string(phase)}, Supervisor{}, nil, now); len(say) == 0 || !strings.HasPrefix(say[0], "a ") {
+			t.Errorf("nothing is said of phase %s: %q", phase, say)
+		}
+	}
+	for _, result := range []string{"timeout", "watchdog", "probe"} {
+		if _, advise := explain(Experiment{Experiment: "a", Phase: "failed"}, Supervisor{}, ended(result, nil), now); len(advise) != 3 {
+			t.Errorf("result %s: %q", result, advise)
+		}
+	}
+}
+
+// TestMoreThan: the limit that is proposed is about a quarter more, and one that
+// the configuration can read.
+func TestMoreThan(t *testing.T) {
+	for limit, want := range map[quantity.Bytes]string{
+		16 * quantity.MiB: "20M", 64 * quantity.MiB: "80M", quantity.GiB: "1.2G", 3 * quantity.GiB: "3.8G", 4 * quantity.GiB: "5G", 8 * quantity.GiB: "10G", 30 * quantity.GiB: "38G",
+	} {
+		got := moreThan(limit)
+		if b, err := quantity.ParseBytes(got); got != want || err != nil || b <= limit {
+			t.Errorf("more than %s: %s, want %s, %v", limit, got, want, err)
+		}
+	}
+}
