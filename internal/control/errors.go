@@ -19,7 +19,7 @@ var answers = []struct {
 }{
 	{supervisor.ErrUnknown, http.StatusNotFound, CodeUnknown, "`brainjar status` shows all"},
 	{supervisor.ErrNeverFits, http.StatusUnprocessableEntity, CodeNotAdmitted, ""},
-	{supervisor.ErrRefused, http.StatusUnprocessableEntity, CodeNotAdmitted, "`brainjar doctor` shows what this machine can do"},
+	{supervisor.ErrRefused, http.StatusUnprocessableEntity, CodeNotAdmitted, "`brainjar check CONFIG` shows what this machine can enforce"},
 	{supervisor.ErrNotYours, http.StatusForbidden, CodeForbidden, ""},
 	{supervisor.ErrAbove, http.StatusForbidden, CodeForbidden, "only root may raise it"},
 	{supervisor.ErrExists, http.StatusConflict, CodeConflict, "choose another name, or stop that one first"},
