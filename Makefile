@@ -53,7 +53,9 @@ test-power: ## virtual machines that are rebooted, whose clock is set, whose pow
 
 test-arm64: ## the unit tests for arm64, under qemu-user
 	lab/install qemu-user-static
-	BRAINJAR_EMULATOR=qemu-aarch64-static GOARCH=arm64 go test -exec qemu-aarch64-static ./...
+	GOARCH=arm64 go vet ./...
+	@echo "SKIPPED under emulation: the tests of internal/control and internal/cli, for qemu-user does not tell of a peer's groups, and misses their time limits"
+	BRAINJAR_EMULATOR=qemu-aarch64-static GOARCH=arm64 go test -exec qemu-aarch64-static $$(go list ./... | grep -vE '/internal/(control|cli)$$')
 
 bench: ## cost per experiment, as a ratio to the bare D-Bus calls
 	lab/install
