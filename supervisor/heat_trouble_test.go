@@ -135,8 +135,10 @@ func TestTurnsAreNoFailures(t *testing.T) {
 		pings := slices.Repeat([]string{"ping", "spin=200ms"}, 1000)
 		h := st.begin(head +
 			experiment("watched", "watchdog = \"1s\"\nready = \"notify\"", append([]string{"ready"}, pings...)...) +
-			experiment("probed", "probe = { http = \"http://127.0.0.1/\", every = \"1s\", timeout = \"900ms\", failures = 1 }", "spin=1h"))
-		h.awaitPhase(supervisor.Running, time.Second, "watched", "probed")
+			experiment("probed", "probe = { http = \"http://127.0.0.1/\", every = \"1s\", timeout = \"900ms\", failures = 1 }", "spin=1h") +
+			// longer than what is left between two turns
+			experiment("slow", "probe = { exec = [\"PROGRAM\", \"workload\", \"sleep=600ms\", \"exit=4\"], every = \"3s\", failures = 1 }", "spin=1h"))
+		h.awaitPhase(supervisor.Running, time.Second, "watched", "probed", "slow")
 		h.heatTo("freeze 3/4")
 		if got := h.burned(20*time.Second, "watched", "probed"); got[0] < 0.99 || got[1] > 0.3 {
 			st.Errorf("they get %.2f", got)

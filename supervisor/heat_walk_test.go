@@ -33,6 +33,7 @@ func TestHeatWalk(t *testing.T) {
 			if random.IntN(12) == 0 {
 				drift = random.NormFloat64() * 1.5
 			}
+			st.first = hot(quantity.Celsius(celsius))
 			if random.IntN(200) == 0 {
 				h.Drain() // which no heat may hang, and the next goes on
 				<-h.over

@@ -62,7 +62,7 @@ func (s *Supervisor) tickTurns(now time.Time, next *time.Time) {
 	} else if t.since.IsZero() {
 		t.since = now
 	}
-	if !s.ready || quarters == 0 && !s.turned() {
+	if quarters == 0 && !s.turned() {
 		return
 	}
 	slots := int(now.Sub(t.since) / turnSlot)
