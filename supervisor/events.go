@@ -111,6 +111,7 @@ func (s *Supervisor) started(ev transient.Started) {
 	if s.leaving.ending {
 		s.end(e, CauseLeave, "brainjar is stopping")
 	}
+	s.endOn(e)
 }
 
 // limitAttrs shows the unit and its limits as they are in force.

@@ -273,6 +273,14 @@ func (s *Supervisor) recall(e *experiment) {
 	}
 }
 
+// endOn goes on with the end of a run that a brainjar which died had begun: what it
+// was to end for is then also what it is recorded to have ended for.
+func (s *Supervisor) endOn(e *experiment) {
+	if p := e.past; p != nil && Phase(p.Phase) == Stopping && p.Invocation == e.unit.Invocation && p.Cause != "" {
+		s.end(e, Cause(p.Cause), p.Reason)
+	}
+}
+
 // requeue puts an experiment into the queue, at the place that it had.
 func (s *Supervisor) requeue(e *experiment, reason string) {
 	s.queueAt(e, place{e.queuedAt, e.past.ScarceSince}, reason)
