@@ -29,24 +29,27 @@ func TestHeatWalk(t *testing.T) {
 		seen := make(map[string]int)
 		told := 0
 		critical := 0 // intervals in a row
+		again := func() {
+			st.first = hot(quantity.Celsius(celsius))
+			h = st.begin(text)
+			time.Sleep(heatInterval)
+			told, critical = len(h.past("")), 0
+		}
 		for range 4000 {
 			if random.IntN(12) == 0 {
 				drift = random.NormFloat64() * 1.5
 			}
-			st.first = hot(quantity.Celsius(celsius))
 			if random.IntN(200) == 0 {
 				h.Drain() // which no heat may hang, and the next goes on
 				<-h.over
 				if h.err != nil || len(fake.Running()) > 0 {
 					st.Fatalf("a drain at %.1f °C: %v, left %v", celsius, h.err, fake.Running())
 				}
-				h, told, critical = st.begin(text), 0, 0
-				continue
+				again()
 			} else if random.IntN(200) == 0 {
 				h.cancel() // kill -9
 				<-h.over
-				h, told, critical = st.begin(text), 0, 0
-				continue
+				again()
 			}
 			celsius = math.Min(math.Max(celsius+drift+random.NormFloat64(), 50), 95)
 			h.readings <- hot(quantity.Celsius(celsius))
@@ -70,7 +73,7 @@ func TestHeatWalk(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		h.wantFree(fake, clocks)
 		for _, id := range []string{"a", "b", "c", "stubborn"} {
-			if s := h.status(id); s.Phase != supervisor.Running && s.Phase != supervisor.Backoff {
+			if s := h.status(id); !s.Phase.Active() && s.Phase != supervisor.Backoff {
 				st.Errorf("%s is %s: %s", id, s.Phase, s.Reason)
 			}
 		}
