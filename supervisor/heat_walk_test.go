@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"brainjar/internal/quantity"
@@ -53,6 +54,8 @@ func TestHeatWalk(t *testing.T) {
 			}
 			celsius = math.Min(math.Max(celsius+drift+random.NormFloat64(), 50), 95)
 			h.readings <- hot(quantity.Celsius(celsius))
+			synctest.Wait() // what was started at this moment may have been started before that was known
+			told = len(h.past(""))
 			time.Sleep(heatInterval)
 			seen[h.report().Stage]++
 			changes := h.past("")
