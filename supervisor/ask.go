@@ -14,13 +14,21 @@ func ask[T any](ctx context.Context, s *Supervisor, f func() (T, error)) (T, err
 		value, err := f()
 		answers <- answer{value, err}
 	})
-	var none T
-	select {
-	case a := <-answers:
-		return a.value, a.err
-	case <-s.done:
-		return none, ErrEnded
-	case <-ctx.Done():
-		return none, ctx.Err()
+	a, err := receive(ctx, s, answers)
+	if err != nil {
+		return a.value, err
 	}
+	return a.value, a.err
+}
+
+// receive waits for an answer that comes from the loop, until ctx or the loop ends.
+func receive[T any](ctx context.Context, s *Supervisor, answers <-chan T) (answer T, err error) {
+	select {
+	case answer = <-answers:
+	case <-s.done:
+		err = ErrEnded
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	return answer, err
 }

@@ -117,9 +117,7 @@ func (s *Supervisor) unattended(e *experiment) {
 		s.keep(e, nil)
 		return
 	}
-	e.removed, e.again = true, false
-	s.end(e, CauseAsked, "its client has gone")
-	s.keep(e, nil)
+	s.remove(e, "its client has gone")
 }
 
 // tickAttended does what is due for an experiment whose client may come back.

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,14 +66,8 @@ func (s *Supervisor) carryOut(ctx context.Context, do func(written func(error)) 
 			a.refuse(err)
 		}
 	})
-	select {
-	case err := <-a:
-		return err
-	case <-s.done:
-		return ErrEnded
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	refused, err := receive(ctx, s, a)
+	return cmp.Or(err, refused)
 }
 
 // ErrNotReady is the answer to an order that comes before brainjar knows what

@@ -55,7 +55,8 @@ var ErrRunning = errors.New("it is running")
 var errChanged = fmt.Errorf("%w: it has just been changed by somebody else, try again", ErrRunning)
 
 // StartWith is Start with other keys than the configured ones, which hold from then
-// on. within: no limit may be above the configured one, see ErrAbove. An id that nobody knows is made from [template], where there is one.
+// on. within: no limit may be above the configured one, see ErrAbove. An id that
+// nobody knows is made from [template], where there is one.
 func (s *Supervisor) StartWith(ctx context.Context, id, owner string, o Overrides, within bool) error {
 	e, err := s.present(ctx, id)
 	if errors.Is(err, ErrUnknown) {
@@ -68,12 +69,9 @@ func (s *Supervisor) StartWith(ctx context.Context, id, owner string, o Override
 		return err
 	}
 	merged := e.overrides.with(o)
-	cfg, err := e.overridden(merged, within)
+	cfg, err := s.overridden(e, merged, within)
 	if err != nil {
 		return err
-	}
-	if problems := e.config.CheckFit(cfg, s.MemTotal); len(problems) > 0 {
-		return fmt.Errorf("%w: %w", ErrNeverFits, problems)
 	}
 	return s.obey(ctx, id, func(now *experiment, written func(error)) error {
 		switch {
@@ -91,18 +89,14 @@ func (s *Supervisor) StartWith(ctx context.Context, id, owner string, o Override
 // answer where there is none.
 func (s *Supervisor) instantiate(ctx context.Context, id, owner string, o Overrides, within bool, unknown error) error {
 	sub := Submission{Template: true, Owner: owner}
-	base, run, err := s.construct(ctx, id, sub, o)
+	made, run, err := s.construct(ctx, id, sub, o)
 	if errors.Is(err, config.ErrNoTemplate) {
 		return unknown
 	}
 	if err != nil {
 		return err
 	}
-	c, err := ask(ctx, s, func() (*config.Config, error) { return s.Config, nil })
-	if err != nil {
-		return err
-	}
-	cfg, err := standing{config: c, base: base}.overridden(o, within)
+	cfg, err := s.overridden(made, o, within)
 	if err != nil {
 		return err
 	}
@@ -110,7 +104,7 @@ func (s *Supervisor) instantiate(ctx context.Context, id, owner string, o Overri
 		if s.byID[id] != nil {
 			return nil, errChanged
 		}
-		e := s.add(base, &sub, run)
+		e := s.add(made.base, &sub, run)
 		e.cfg, e.overrides = cfg, o
 		return e, nil
 	})
@@ -135,12 +129,23 @@ func (s *Supervisor) present(ctx context.Context, id string) (standing, error) {
 }
 
 // overridden is the experiment with other overrides.
-func (st standing) overridden(o Overrides, within bool) (*config.Experiment, error) {
+func (s *Supervisor) overridden(st standing, o Overrides, within bool) (*config.Experiment, error) {
 	cfg, err := override(st.config, st.base, o)
 	if err == nil && within {
 		err = above(st.base, cfg)
 	}
+	if err == nil {
+		err = s.fits(st.config, cfg)
+	}
 	return cfg, err
+}
+
+// fits returns ErrNeverFits for an experiment that is too big for this machine.
+func (s *Supervisor) fits(c *config.Config, cfg *config.Experiment) error {
+	if problems := c.CheckFit(cfg, s.MemTotal); len(problems) > 0 {
+		return fmt.Errorf("%w: %w", ErrNeverFits, problems)
+	}
+	return nil
 }
 
 // ErrAbove says that a limit would be above the configured one.
@@ -212,12 +217,9 @@ func (s *Supervisor) Set(ctx context.Context, id string, keys config.Keys, withi
 		return err
 	}
 	merged := e.overrides.with(Overrides{Keys: keys})
-	cfg, err := e.overridden(merged, within)
+	cfg, err := s.overridden(e, merged, within)
 	if err != nil {
 		return err
-	}
-	if problems := e.config.CheckFit(cfg, s.MemTotal); len(problems) > 0 {
-		return fmt.Errorf("%w: %w", ErrNeverFits, problems)
 	}
 	var unit string
 	err = s.obey(ctx, id, func(now *experiment, written func(error)) error {
@@ -291,15 +293,20 @@ func (s *Supervisor) recallOverrides(e *experiment, text string) {
 	if text == "" {
 		return
 	}
-	var o Overrides
-	err := json.Unmarshal([]byte(text), &o)
-	var cfg *config.Experiment
-	if err == nil {
-		cfg, err = override(s.Config, e.base, o)
+	if err := json.Unmarshal([]byte(text), &e.overrides); err != nil {
+		s.Log.Error("overrides of an experiment cannot be read", "experiment", e.base.ID, "err", err)
+		e.overrides = Overrides{}
 	}
+	s.recalc(e)
+}
+
+// recalc puts the overrides on what the file says. Those that do not go with it any
+// more are dropped, which is said.
+func (s *Supervisor) recalc(e *experiment) {
+	cfg, err := override(s.Config, e.base, e.overrides)
 	if err != nil {
 		s.Log.Error("overrides of an experiment do not hold any more", "experiment", e.base.ID, "err", err)
-		return
+		cfg, e.overrides = e.base, Overrides{}
 	}
-	e.overrides, e.cfg = o, cfg
+	e.cfg = cfg
 }

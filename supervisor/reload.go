@@ -94,7 +94,8 @@ func (s *Supervisor) Reload(ctx context.Context, restart bool) (Plan, error) {
 // it outside of the loop.
 type rereading struct {
 	old, new *config.Config
-	runs     map[string]int // number of the latest run, of experiments that are new
+	named    map[string]bool // ids of new
+	runs     map[string]int  // number of the latest run, of experiments that are new
 }
 
 func (s *Supervisor) readAgain(ctx context.Context) (rereading, error) {
@@ -112,7 +113,7 @@ func (s *Supervisor) readAgain(ctx context.Context) (rereading, error) {
 	if err != nil {
 		return rereading{}, err
 	}
-	r := rereading{old: k.config, runs: make(map[string]int)}
+	r := rereading{old: k.config, named: make(map[string]bool), runs: make(map[string]int)}
 	if r.new, err = config.Load(k.config.Path); err != nil {
 		return r, err
 	}
@@ -123,6 +124,7 @@ func (s *Supervisor) readAgain(ctx context.Context) (rereading, error) {
 		return r, problems
 	}
 	for _, c := range r.new.Experiments {
+		r.named[c.ID] = true
 		if !k.ids[c.ID] && s.Ledger != nil {
 			if r.runs[c.ID], err = s.Ledger.LastRun(ctx, c.ID); err != nil {
 				return r, fmt.Errorf("cannot number the runs of %s: %w", c.ID, err)
@@ -155,8 +157,7 @@ func (s *Supervisor) plan(r rereading, restart bool) Plan {
 	}
 	others := slices.Collect(maps.Keys(s.byID))
 	for _, e := range s.experiments {
-		_, configured := r.new.Experiment(e.cfg.ID)
-		if e.submission == nil || configured {
+		if e.submission == nil || r.named[e.cfg.ID] {
 			continue
 		}
 		// [defaults] or [template] may have changed.
@@ -168,7 +169,7 @@ func (s *Supervisor) plan(r rereading, restart bool) Plan {
 		}
 	}
 	for _, e := range s.experiments {
-		if _, there := r.new.Experiment(e.cfg.ID); there || e.submission != nil || e.removed {
+		if r.named[e.cfg.ID] || e.submission != nil || e.removed {
 			continue
 		}
 		step := Step{Experiment: e.cfg.ID, Effect: Remove}
@@ -238,15 +239,13 @@ func (s *Supervisor) reload(r rereading, p Plan) {
 		ordered = append(ordered, e)
 	}
 	for _, e := range s.experiments {
-		if slices.Contains(ordered, e) {
+		if r.named[e.cfg.ID] {
 			continue
 		}
 		ordered = append(ordered, e)
 		if e.submission == nil && !e.removed {
 			s.Log.Info("vanished from the configuration", "experiment", e.cfg.ID, "phase", e.phase)
-			e.removed, e.again = true, false
-			s.end(e, CauseAsked, "it vanished from the configuration")
-			s.keep(e, nil)
+			s.remove(e, "it vanished from the configuration")
 		}
 	}
 	s.experiments = ordered
@@ -288,11 +287,7 @@ func (s *Supervisor) replace(e *experiment, c *config.Experiment) {
 	s.recalc(e)
 	switch {
 	case e.phase.Active():
-		for _, key := range needRun(keys) {
-			if !slices.Contains(e.outdated, key) {
-				e.outdated = append(e.outdated, key)
-			}
-		}
+		e.outdate(needRun(keys))
 		if limitsDiffer(before, e.cfg) {
 			s.changeLimits(e, before)
 		}
@@ -311,22 +306,12 @@ func (s *Supervisor) replace(e *experiment, c *config.Experiment) {
 	s.keep(e, nil)
 }
 
-// recalc puts the overrides on what the file says. Those that do not go with it any
-// more are dropped, which is said.
-func (s *Supervisor) recalc(e *experiment) {
-	cfg, err := override(s.Config, e.base, e.overrides)
-	if err != nil {
-		s.Log.Error("overrides of an experiment do not hold any more", "experiment", e.base.ID, "err", err)
-		cfg, e.overrides = e.base, Overrides{}
-	}
-	e.cfg = cfg
-}
-
 // changeLimits gives a unit that runs the limits that are configured now. Where that
 // fails they come with the next run.
 func (s *Supervisor) changeLimits(e *experiment, before *config.Experiment) {
+	late := slices.DeleteFunc(e.cfg.Differences(before), func(key string) bool { return !slices.Contains(liveLimits, key) })
 	if e.unit.Invocation == "" {
-		e.outdated = append(e.outdated, e.cfg.Differences(before)...)
+		e.outdate(late)
 		return
 	}
 	unit, cfg := e.unit, e.cfg
@@ -341,12 +326,17 @@ func (s *Supervisor) changeLimits(e *experiment, before *config.Experiment) {
 		}
 		e.holds = before.MemoryMax
 		s.Log.Error("limits cannot be changed while it runs", "experiment", cfg.ID, "unit", unit.Name, "err", err)
-		for _, key := range cfg.Differences(before) {
-			if slices.Contains(liveLimits, key) && !slices.Contains(e.outdated, key) {
-				e.outdated = append(e.outdated, key)
-			}
-		}
+		e.outdate(late)
 	})
+}
+
+// outdate notes keys that only the next run will have.
+func (e *experiment) outdate(keys []string) {
+	for _, key := range keys {
+		if !slices.Contains(e.outdated, key) {
+			e.outdated = append(e.outdated, key)
+		}
+	}
 }
 
 // renew ends a run so that another one begins.

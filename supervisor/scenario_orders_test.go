@@ -104,6 +104,12 @@ func templates(st stage) {
 		st.Errorf("started with other keys while it runs: %v", err)
 	}
 	h.must(h.StartWith(h.ctx(), "made", "", o, false)) // nothing differs
+	for _, id := range []string{"a", "other"} {        // configured, and from [template]
+		huge := supervisor.Overrides{Config: "1h", Keys: config.Keys{"memory_max": "900T"}}
+		if err := h.StartWith(h.ctx(), id, "", huge, false); !errors.Is(err, supervisor.ErrNeverFits) {
+			st.Errorf("started %s with more memory than there is: %v", id, err)
+		}
+	}
 	h.must(h.StartWith(h.ctx(), "a", "", supervisor.Overrides{Keys: config.Keys{"memory_max": "48M"}}, false))
 	h.awaitPhase(supervisor.Running, 10*time.Second, "a")
 	h.rewrite(strings.Replace(text, "[template]", "[template]\ncpu_quota = \"50%\"", 1))

@@ -11,7 +11,6 @@ import (
 
 	"brainjar/internal/config"
 	"brainjar/internal/ledger"
-	"brainjar/internal/quantity"
 	"brainjar/transient"
 )
 
@@ -59,7 +58,7 @@ func (s *Supervisor) Submit(ctx context.Context, id string, sub Submission) erro
 
 // submit is Submit; made is called in the loop with the new experiment.
 func (s *Supervisor) submit(ctx context.Context, id string, sub Submission, made func(*experiment)) error {
-	cfg, run, err := s.construct(ctx, id, sub, Overrides{})
+	fresh, run, err := s.construct(ctx, id, sub, Overrides{})
 	if err != nil {
 		return err
 	}
@@ -70,7 +69,7 @@ func (s *Supervisor) submit(ctx context.Context, id string, sub Submission, made
 		if e := s.byID[id]; e != nil {
 			s.drop(e)
 		}
-		e := s.add(cfg, &sub, run)
+		e := s.add(fresh.base, &sub, run)
 		made(e)
 		return e, nil
 	})
@@ -144,37 +143,32 @@ func (s *Supervisor) insert(ctx context.Context, create func() (*experiment, err
 
 // construct makes an experiment, outside of the loop, and finds out whether this
 // machine would take it. run is the number of its latest run.
-func (s *Supervisor) construct(ctx context.Context, id string, sub Submission, o Overrides) (cfg *config.Experiment, run int, err error) {
-	type world struct {
-		config *config.Config
-		others []string
-		budget quantity.Bytes
-	}
-	w, err := ask(ctx, s, func() (world, error) {
-		w := world{config: s.Config, budget: s.budget}
+func (s *Supervisor) construct(ctx context.Context, id string, sub Submission, o Overrides) (st standing, run int, err error) {
+	var others []string
+	st.config, err = ask(ctx, s, func() (*config.Config, error) {
 		for _, e := range s.experiments {
-			w.others = append(w.others, e.cfg.ID)
+			others = append(others, e.cfg.ID)
 		}
-		return w, s.vacant(id)
+		return s.Config, s.vacant(id)
 	})
 	if err != nil {
-		return nil, 0, err
+		return st, 0, err
 	}
-	if cfg, err = build(w.config, id, sub, o, w.others); err != nil {
-		return nil, 0, err
+	if st.base, err = build(st.config, id, sub, o, others); err != nil {
+		return st, 0, err
 	}
-	if problems := w.config.CheckFit(cfg, s.MemTotal); len(problems) > 0 {
-		return nil, 0, fmt.Errorf("%w: %w", ErrNeverFits, problems)
+	if err := s.fits(st.config, st.base); err != nil {
+		return st, 0, err
 	}
-	if err := s.checkHost(ctx, cfg, sub.Process); err != nil {
-		return nil, 0, err
+	if err := s.checkHost(ctx, st.base, sub.Process); err != nil {
+		return st, 0, err
 	}
 	if s.Ledger != nil {
 		if run, err = s.Ledger.LastRun(ctx, id); err != nil {
-			return nil, 0, fmt.Errorf("cannot number its runs: %w", err)
+			return st, 0, fmt.Errorf("cannot number its runs: %w", err)
 		}
 	}
-	return cfg, run, nil
+	return st, run, nil
 }
 
 // build makes the configuration of an experiment that no file names.
@@ -241,12 +235,23 @@ func (s *Supervisor) drop(e *experiment) {
 
 // dropRemoved lets go of what is not wanted any more and has no unit.
 func (s *Supervisor) dropRemoved() {
-	for _, e := range slices.Clone(s.experiments) {
+	var gone []*experiment
+	for _, e := range s.experiments {
 		if e.removed && !e.phase.Active() {
-			s.Log.Info("removed", "experiment", e.cfg.ID)
-			s.drop(e)
+			gone = append(gone, e)
 		}
 	}
+	for _, e := range gone {
+		s.Log.Info("removed", "experiment", e.cfg.ID)
+		s.drop(e)
+	}
+}
+
+// remove ends an experiment that is not wanted any more; it goes when it has no unit.
+func (s *Supervisor) remove(e *experiment, reason string) {
+	e.removed, e.again = true, false
+	s.end(e, CauseAsked, reason)
+	s.keep(e, nil)
 }
 
 // forgetEnded lets go of the oldest submitted experiments that have ended.

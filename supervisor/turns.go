@@ -175,14 +175,8 @@ func (s *Supervisor) Freeze(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case err := <-frozen:
-		return err
-	case <-s.done:
-		return ErrEnded
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	failed, err := receive(ctx, s, frozen)
+	return cmp.Or(err, failed)
 }
 
 // freezeByHand freezes an experiment because a person wants that. The governor has
