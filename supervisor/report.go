@@ -61,6 +61,12 @@ type Usage struct {
 	CPU float64 // percent of one CPU, lately
 }
 
+// Summary returns how everything stands but the experiments, which nobody then has to
+// look at.
+func (s *Supervisor) Summary(ctx context.Context) (Report, error) {
+	return ask(ctx, s, func() (Report, error) { return s.report(), nil })
+}
+
 // Report returns how everything stands, with the experiments of these ids, or all
 // of them, in the order of the configuration. The bare id of a matrix stands for its
 // members. ErrUnknown: there is no experiment of an id.

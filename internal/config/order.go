@@ -18,7 +18,7 @@ type Keys map[string]any
 // others are ids, beside the configured ones, that its after may name. The error
 // is Errors; it names no file.
 func (c *Config) Submitted(id string, keys Keys, others []string) (*Experiment, error) {
-	own, problems := c.inOrder(keys)
+	own, problems := inOrder(keys)
 	if problems != nil {
 		return nil, problems
 	}
@@ -63,7 +63,7 @@ func (c *Config) resolveSubmitted(e *Experiment, others []string, r *report) (re
 // config if configPath is not empty. What the keys do not say stays as it is. The
 // error is Errors; it names no file.
 func (c *Config) Override(e *Experiment, configPath string, keys Keys) (*Experiment, error) {
-	own, problems := c.inOrder(keys)
+	own, problems := inOrder(keys)
 	if problems != nil {
 		return nil, problems
 	}
@@ -97,7 +97,7 @@ func marksOf(own table, all marks) map[string]mark {
 }
 
 // inOrder turns keys into a table as a file would have it.
-func (c *Config) inOrder(keys Keys) (table, Errors) {
+func inOrder(keys Keys) (table, Errors) {
 	plain, err := plainValue(map[string]any(keys))
 	if err != nil {
 		return nil, Errors{{Message: err.Error()}}

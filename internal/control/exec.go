@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"brainjar/internal/ledger"
 	"brainjar/supervisor"
 	"brainjar/transient"
 )
@@ -78,7 +77,7 @@ func (s *Server) exec(w http.ResponseWriter, q *http.Request) (any, error) {
 	sub.Attended, sub.Detach = true, r.Detach
 	id := q.PathValue("id")
 	// What can be found out before the client gives its streams away.
-	switch now, err := s.Supervisor.Report(q.Context()); {
+	switch now, err := s.Supervisor.Summary(q.Context()); {
 	case err != nil:
 		return nil, err
 	case !now.Ready:
@@ -185,15 +184,8 @@ func (x *execution) follow(ctx context.Context) *Ended {
 // says.
 func (s *Server) endedBefore(ctx context.Context, st supervisor.Status) *Ended {
 	ended := &Ended{Phase: string(st.Phase), Result: string(st.LastResult), Reason: st.Reason}
-	if s.History == nil {
-		return ended
-	}
-	s.settle(ctx)
-	for run, err := range s.History.Runs(ctx, ledger.Query{Experiments: []string{st.Config.ID}, Limit: 1}) {
-		var last lastRun
-		if err == nil && json.Unmarshal(run, &last) == nil && last.Run == st.Run {
-			ended.ExitCode, ended.Signal = last.ExitCode, last.Signal
-		}
+	if _, last := s.latestRun(ctx, st.Config.ID); last != nil && last.Run == st.Run {
+		ended.ExitCode, ended.Signal = last.ExitCode, last.Signal
 	}
 	return ended
 }

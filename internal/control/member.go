@@ -2,6 +2,7 @@ package control
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -44,10 +45,8 @@ func (s *Server) memberSubmission(q *http.Request, peer Peer, sub supervisor.Sub
 	if sandbox, said := sub.Keys["sandbox"]; said && sandbox != string(config.SandboxDefault) && sandbox != string(config.SandboxStrict) {
 		return sub, mayNot("sandbox", "must be default or strict")
 	}
-	if r, err := s.Supervisor.Report(q.Context(), q.PathValue("id")); err == nil && len(r.Experiments) == 1 {
-		if old := r.Experiments[0].Submission; old != nil && old.Owner != peer.Name() {
-			return sub, fmt.Errorf("%w: %s", supervisor.ErrNotYours, old.Owner)
-		}
+	if _, _, err := s.mine(q); errors.Is(err, supervisor.ErrNotYours) {
+		return sub, err
 	}
 	sub.Keys = maps.Clone(sub.Keys)
 	maps.Copy(sub.Keys, map[string]any{

@@ -23,21 +23,13 @@ func (s *Server) getWhy(_ http.ResponseWriter, q *http.Request) (any, error) {
 		return nil, err
 	}
 	id := st.Config.ID
-	everything, err := s.Supervisor.Report(q.Context())
+	everything, err := s.Supervisor.Summary(q.Context())
 	if err != nil {
 		return nil, err
 	}
 	w := Why{Experiment: experimentOf(st)}
 	var last *lastRun
-	if s.History != nil {
-		s.settle(q.Context())
-		for run, err := range s.History.Runs(q.Context(), ledger.Query{Experiments: []string{id}, Limit: 1}) {
-			if err == nil {
-				w.LastRun, last = append(json.RawMessage(nil), run...), new(lastRun)
-				_ = json.Unmarshal(run, last)
-			}
-		}
-	}
+	w.LastRun, last = s.latestRun(q.Context(), id)
 	w.Sentences, w.Advice = explain(w.Experiment, s.statusOf(everything).Supervisor, last, time.Now())
 	if s.Logs != nil && st.Run > 0 {
 		ctx, cancel := context.WithTimeout(q.Context(), whyLimit)
@@ -55,9 +47,20 @@ func (s *Server) getWhy(_ http.ResponseWriter, q *http.Request) (any, error) {
 // settleLimit is how long an answer waits for the ledger to have what just happened.
 const settleLimit = time.Second
 
-// settle waits until the ledger has what just happened, or that has taken too long.
-func (s *Server) settle(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+// latestRun is the latest run of an experiment, as a row of the ledger and as what is
+// needed of it; nil if it is not known.
+func (s *Server) latestRun(ctx context.Context, id string) (row json.RawMessage, last *lastRun) {
+	if s.History == nil {
+		return nil, nil
+	}
+	settled, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
-	_ = s.Supervisor.Written(ctx) // then the answer says what the ledger has
+	_ = s.Supervisor.Written(settled) // or the answer says what the ledger has
+	for run, err := range s.History.Runs(ctx, ledger.Query{Experiments: []string{id}, Limit: 1}) {
+		if err == nil {
+			row, last = append(json.RawMessage(nil), run...), new(lastRun)
+			_ = json.Unmarshal(run, last)
+		}
+	}
+	return row, last
 }

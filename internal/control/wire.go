@@ -134,9 +134,10 @@ type Line struct {
 
 // StartRequest is the body of POST /v1/experiments/ID/start. For an experiment
 // that is configured, Config takes the place of its config. For an id that nobody
-// knows, the experiment is made from [template]. Keys override limits and the like
-// for as long as it is not started anew: memory_max, cpu_quota, environment,
-// power_mode, max_temperature.
+// knows, the experiment is made from [template]. Keys say otherwise than the
+// configuration, such as memory_max, cpu_quota, environment or max_temperature: from
+// then on, also after a restart of brainjar, until an order says otherwise; null takes
+// a key back.
 type StartRequest struct {
 	Config string         `json:"config,omitempty"`
 	Keys   map[string]any `json:"keys,omitempty"`
