@@ -73,6 +73,11 @@ func (r *remote) members(ctx context.Context, c *control.Client, which *selectio
 	if len(ids) == 0 && len(which.tags) == 0 {
 		return nil, nil
 	}
+	return r.names(ctx, c, which, ids)
+}
+
+// names returns the ids of what is chosen: of all, if nothing is said.
+func (r *remote) names(ctx context.Context, c *control.Client, which *selection, ids []string) ([]string, error) {
 	status, err := c.Status(ctx)
 	if err != nil {
 		return nil, err

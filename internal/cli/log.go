@@ -23,7 +23,7 @@ func newLog(w io.Writer, level slog.Level) (log *slog.Logger, flush func()) {
 	write := func(line string) { _, _ = io.WriteString(w, line) } // where the log cannot be written, nobody can be told
 	h := &lines{level: level, write: func(line string) { out.put(func() { write(line) }) }}
 	if f, ok := w.(*os.File); ok {
-		h.colour = isTerminal(f) && os.Getenv("NO_COLOR") == ""
+		h.colour = colourful(f)
 		if isJournal(f) {
 			h.send = func(m journal.Message) {
 				out.put(func() {

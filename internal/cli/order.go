@@ -112,8 +112,7 @@ func (o *order) choose(ctx context.Context, c *control.Client, ids []string) ([]
 	}
 	chosen, unknown := o.selection.of(status.Experiments, ids)
 	if len(ids) == 0 && o.concerns != nil {
-		concerned := slices.Clone(chosen)
-		concerned = slices.DeleteFunc(concerned, func(e control.Experiment) bool { return !o.concerns(e) })
+		concerned := slices.DeleteFunc(slices.Clone(chosen), func(e control.Experiment) bool { return !o.concerns(e) })
 		if len(concerned) == 0 && len(unknown) == 0 {
 			fmt.Fprintf(o.remote.stderr, "nothing to %s\n", o.verb)
 		}

@@ -26,8 +26,9 @@ count of restarts begun anew, and released if they were held. What runs already 
 left alone. An id that nobody knows is made from [template], if the configuration
 has that.
 
-The flags named after keys of the configuration say otherwise than it, until the
-experiment is started anew.
+The flags named after keys of the configuration say otherwise than it: from then on,
+also after a restart of brainjar, until another start or set says otherwise.
+"brainjar set ID KEY=" goes back to the configuration.
 
 It waits until each runs, or has ended, and says on stderr what it waits for where
 that takes time. Exit codes beside those of all commands: 1 it could not be started

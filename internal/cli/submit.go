@@ -67,17 +67,10 @@ func (s *submit) run(ctx context.Context, c *control.Client, args []string) erro
 		return err
 	}
 	e, err := c.Submit(ctx, args[0], control.SubmitRequest{Keys: keys})
-	if err != nil {
-		return about(args[0], err)
-	}
-	if s.wait {
+	if err == nil && s.wait {
 		return waitFor(ctx, c, s.remote, []string{args[0]}, s.format)
 	}
-	if s.format == "json" {
-		return printDocument(s.remote.stdout, e)
-	}
-	_, err = fmt.Fprintf(s.remote.stdout, "%s: %s\n", e.Experiment, stand(e))
-	return err
+	return s.remote.printAnswer(args[0], e, err, s.format)
 }
 
 // workHere makes the present directory that of the experiment. An administrator's

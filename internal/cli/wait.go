@@ -24,17 +24,9 @@ brainjar it gives up. Exit codes: 0 all have succeeded, 6 some have not, 1 --tim
 has passed, 3 there is no brainjar, 4 an experiment that nobody knows.`,
 		Args: func(cmd *cobra.Command, ids []string) error { return which.one(cmd, ids) },
 		RunE: r.asking(func(ctx context.Context, c *control.Client, ids []string) error {
-			status, err := c.Status(ctx)
+			names, err := r.names(ctx, c, &which, ids)
 			if err != nil {
 				return err
-			}
-			chosen, unknown := which.of(status.Experiments, ids)
-			if unknown != nil {
-				return unknown
-			}
-			names := make([]string, len(chosen))
-			for i, e := range chosen {
-				names[i] = e.Experiment
 			}
 			if timeout > 0 {
 				var cancel context.CancelFunc
