@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -43,10 +44,7 @@ func (s *Server) events(w http.ResponseWriter, q *http.Request) (any, error) {
 	if err == nil {
 		err = f.follow(ctx, until)
 	}
-	if ctx.Err() != nil { // without a word: whoever reads knows that brainjar has gone
-		return nil, nil
-	}
-	return nil, f.out.end(err)
+	return nil, f.out.end(cmp.Or(ctx.Err(), err))
 }
 
 // follower is a stream of events that is being written.

@@ -69,12 +69,12 @@ const group = 64999
 // open runs a brainjar with a configuration; with says what is different.
 func open(t testing.TB, text string, with ...func(*control.Server)) *house {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "control") //nolint:usetesting // a path that fits into the address of a socket
+	dir, err := os.MkdirTemp("", "control") //nolint:usetesting // the path must fit into the address of a socket
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
+	if err := os.Chmod(dir, 0o755); err != nil { // other users are to come as far as the socket
 		t.Fatal(err)
 	}
 	h := &house{TB: t, dir: dir, config: filepath.Join(dir, "brainjar.toml"), socket: filepath.Join(dir, "control.sock"), fake: transienttest.NewFake()}
@@ -133,7 +133,8 @@ func (h *house) begin(with ...func(*control.Server)) {
 	h.over.Go(func() { book.Run(ctx) })
 	h.over.Go(func() { _ = h.fake.Run(ctx) })
 	h.over.Go(func() { _ = server.Run(ctx); _ = h.listener.Close() })
-	h.over.Go(func() { _ = h.Run(ctx); cancel() })
+	s := h.Supervisor
+	h.over.Go(func() { _ = s.Run(ctx); cancel() })
 	h.client = control.NewClient(h.socket)
 	h.caller = caller{h, http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", h.socket)

@@ -120,16 +120,18 @@ func TestConnectionsOfOne(t *testing.T) {
 func TestSlowSenders(t *testing.T) {
 	t.Parallel()
 	h := open(t, lab)
+	var slow []net.Conn
 	for _, text := range []string{"", "GET /v1/ver", "GET /v1/version HTTP/1.1\r\n", "GET /v1/version HTTP/1.1\r\nHost: b"} {
 		c := h.dial(t)
 		_, _ = io.WriteString(c, text)
-		t.Cleanup(func() {
-			if b, err := io.ReadAll(c); err != nil { // its end, within the limit of dial
-				t.Errorf("after %q: %q, %v", text, b, err)
-			}
-		})
+		slow = append(slow, c)
 	}
 	h.obeyed("GET", "/v1/experiments/runs", "")
+	for i, c := range slow {
+		if b, err := io.ReadAll(c); err != nil { // its end, within the limit of dial
+			t.Errorf("number %d: %q, %v", i, b, err)
+		}
+	}
 }
 
 // TestHistoryUnread: a long history is written as it is read, and a reader that has

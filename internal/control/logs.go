@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -23,18 +24,11 @@ func (s *Server) logs(w http.ResponseWriter, q *http.Request) (any, error) {
 		read <- s.readLogs(ctx, query, lines)
 	}()
 	out := s.newStream(w)
-	err = passOn(ctx, out, lines)
-	cancelled := ctx.Err() != nil
+	err = cmp.Or(passOn(ctx, out, lines), ctx.Err())
 	cancel()
 	for range lines { // until the reading has ended
 	}
-	if err == nil {
-		err = <-read
-	}
-	if cancelled { // without a word: whoever reads knows that brainjar has gone
-		return nil, nil //nolint:nilerr // see above
-	}
-	return nil, out.end(err)
+	return nil, out.end(cmp.Or(err, <-read))
 }
 
 func (s *Server) readLogs(ctx context.Context, query LogQuery, to chan<- Line) error {

@@ -83,7 +83,7 @@ func (s *Server) Run(ctx context.Context) error {
 		_ = server.Close()
 	}
 	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("cannot listen on the control socket: %w", err)
+		return fmt.Errorf("cannot end listening on the control socket: %w", err)
 	}
 	return nil
 }
@@ -104,7 +104,11 @@ func (s *Server) handler() http.Handler {
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) { refuse(w, noRoute(q, http.StatusNotFound)) })
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		defer s.recovered(w, q)
+		defer func() {
+			if p := recover(); p != nil {
+				s.recovered(p, w, q)
+			}
+		}()
 		// What a ServeMux would redirect, or answer itself.
 		if p := q.URL.Path; p != path.Clean(p) || q.RequestURI == "*" || q.Method == http.MethodConnect {
 			refuse(w, noRoute(q, http.StatusNotFound))
@@ -120,11 +124,7 @@ func noRoute(q *http.Request, status int) *Error {
 
 // recovered goes on after a request that panicked. An answer that has begun is broken
 // off.
-func (s *Server) recovered(w http.ResponseWriter, q *http.Request) {
-	p := recover() //nolint:revive // handler defers this function
-	if p == nil {
-		return
-	}
+func (s *Server) recovered(p any, w http.ResponseWriter, q *http.Request) {
 	if p != http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
 		s.Log.Error("request failed", "method", q.Method, "path", q.URL.Path, "err", fmt.Sprint(p), "stack", string(debug.Stack()))
 	}

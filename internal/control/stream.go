@@ -57,10 +57,11 @@ func (s *Server) newStream(w http.ResponseWriter) stream {
 }
 
 // end ends a stream, and tells why if it is an error. One with which it would begin is
-// an answer of its own, which is returned.
+// an answer of its own, which is returned. When the reader has gone, or brainjar goes,
+// it ends without a word: that is how it is told from the end of what there is.
 func (s stream) end(err error) error {
 	switch {
-	case errors.Is(err, errGone):
+	case errors.Is(err, errGone), errors.Is(err, context.Canceled):
 	case err != nil && !s.begun:
 		return err
 	case err != nil:
