@@ -75,6 +75,9 @@ func submission(st stage) {
 	}
 	second.must(second.Supervisor.Stop(second.ctx(), "new"))
 	second.awaitPhase(supervisor.Stopped, 10*time.Second, "new")
+	if err := second.Submit(second.ctx(), "new", supervisor.Submission{Keys: keys, Owner: "eve", Confined: true}); !errors.Is(err, supervisor.ErrNotYours) {
+		st.Errorf("somebody else took its place: %v", err)
+	}
 	second.must(second.Supervisor.Forget(second.ctx(), "new"))
 	if _, err := second.Report(second.ctx(), "new"); !errors.Is(err, supervisor.ErrUnknown) {
 		st.Errorf("is still known: %v", err)

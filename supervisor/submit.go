@@ -38,7 +38,8 @@ type Submission struct {
 	Attended bool `json:"attended,omitempty"`
 	Detach   bool `json:"detach,omitempty"`
 
-	// Confined: it has a sandbox, whatever [defaults] say.
+	// Confined: it has a sandbox, whatever [defaults] say, and takes the place of
+	// nobody else's.
 	Confined bool `json:"confined,omitempty"`
 
 	Process *transient.Process `json:"process,omitempty"` // that is adopted, instead of a command that is started
@@ -67,6 +68,9 @@ func (s *Supervisor) submit(ctx context.Context, id string, sub Submission, made
 			return nil, err
 		}
 		if e := s.byID[id]; e != nil {
+			if sub.Confined && e.submission.Owner != sub.Owner {
+				return nil, fmt.Errorf("%w: %s", ErrNotYours, e.submission.Owner)
+			}
 			s.drop(e)
 		}
 		e := s.add(fresh.base, &sub, run)
