@@ -142,6 +142,9 @@ func (b *brainjar) run(path string) error {
 		return err
 	}
 	defer listener.Close()
+	if !b.user && listener.Group < 0 {
+		b.log.Info("only root can use the control socket, there is no such group", "group", control.GroupName)
+	}
 	server := &control.Server{
 		Supervisor: s, Hub: hub, Listener: listener, History: control.Ledger{Path: filepath.Join(state, ledgerName)},
 		Logs:    control.Output{Files: b.logs, Ledger: filepath.Join(state, ledgerName), User: b.user},

@@ -38,7 +38,8 @@ type Listener struct {
 // if there is such a group; nobody else ever, at no moment.
 func Listen(path string, system bool) (*Listener, error) {
 	l := &Listener{path: path, Group: -1, byUID: make(map[uint32]int)}
-	private, err := os.MkdirTemp(filepath.Dir(path), ".control") // 0700
+	private := filepath.Join(filepath.Dir(path), ".control")
+	err := errors.Join(os.RemoveAll(private), os.Mkdir(private, 0o700))
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the control socket: %w", err)
 	}
