@@ -91,24 +91,31 @@ func (s *Supervisor) Report(ctx context.Context, ids ...string) (Report, error) 
 	if err != nil {
 		return Report{}, err
 	}
+	made := make(map[string]measured)
 	for i := range f.report.Experiments {
 		st := &f.report.Experiments[i]
 		if st.Phase.Active() && st.Unit.Invocation != "" {
-			st.Usage = s.usageOf(st.Unit, f.samples[i])
+			st.Usage = s.usageOf(st.Unit, f.samples[i], made)
 		}
 	}
+	s.fresh.keep(made)
 	return f.report, nil
 }
 
-// usageOf is what a unit uses now, or used a moment ago.
-func (s *Supervisor) usageOf(u transient.Unit, m measured) *Usage {
+// usageOf is what a unit uses now, or used a moment ago. A measurement that it makes
+// is added to those made, by invocation.
+func (s *Supervisor) usageOf(u transient.Unit, m measured, made map[string]measured) *Usage {
 	now := time.Now()
+	if other := s.fresh.of(u.Invocation); other.At.After(m.At) {
+		m = other
+	}
 	if m.At.IsZero() || now.Sub(m.At) > freshFor {
 		current, err := s.Groups.Usage(u.Name)
 		if err != nil {
 			return nil
 		}
 		m = m.next(current, now, u.Since)
+		made[u.Invocation] = m
 	}
 	return &Usage{m.Usage, m.CPU}
 }

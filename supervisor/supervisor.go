@@ -126,6 +126,7 @@ type Supervisor struct {
 	inbox chan func()
 	gate  chan struct{} // as many places as orders may be unanswered at once
 	done  chan struct{} // closed when Run has returned
+	fresh *fresh
 	state
 }
 
@@ -185,6 +186,7 @@ func New(s Supervisor) *Supervisor {
 	s.inbox = make(chan func(), 64)
 	s.gate = make(chan struct{}, ordersAtOnce)
 	s.done = make(chan struct{})
+	s.fresh = new(fresh)
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
 	}

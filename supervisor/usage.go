@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"brainjar/internal/quantity"
@@ -41,6 +42,31 @@ const (
 	// minMeasured is the shortest time over which a share of the CPU says something.
 	minMeasured = 100 * time.Millisecond
 )
+
+// fresh are the measurements that reports have made lately, by invocation: whoever asks
+// next need not make them again.
+type fresh struct {
+	mu     sync.Mutex
+	latest map[string]measured
+}
+
+func (f *fresh) of(invocation string) measured {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.latest[invocation]
+}
+
+// keep adds measurements, and lets go of those that are not fresh any more.
+func (f *fresh) keep(made map[string]measured) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for invocation, m := range f.latest {
+		if _, again := made[invocation]; !again && time.Since(m.At) <= freshFor {
+			made[invocation] = m
+		}
+	}
+	f.latest = made
+}
 
 // measure finds out what each unit uses that runs: with each reading of the
 // sensors while something waits for memory, else now and then.
