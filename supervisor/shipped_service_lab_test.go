@@ -49,11 +49,11 @@ func installService(t *testing.T) (state string) {
 	for _, unit := range []string{"brainjar.service", "brainjar-experiments.target"} {
 		text, err := os.ReadFile(filepath.Join(filepath.Dir(binary), unit))
 		must(t, err)
-		must(t, os.WriteFile(filepath.Join(units, unit), text, 0o644)) //nolint:gosec // as every unit
+		must(t, os.WriteFile(filepath.Join(units, unit), text, 0o644))
 	}
-	must(t, os.MkdirAll(override, 0o755)) //nolint:gosec // as every unit
+	must(t, os.MkdirAll(override, 0o755))
 	text := "[Service]\nExecStart=\nExecStart=" + binary + " run --state " + dir + " " + config + "\n"
-	must(t, os.WriteFile(filepath.Join(override, "lab.conf"), []byte(text), 0o644)) //nolint:gosec // as every unit
+	must(t, os.WriteFile(filepath.Join(override, "lab.conf"), []byte(text), 0o644))
 	systemctl(t, "daemon-reload")
 	return dir
 }
