@@ -23,6 +23,7 @@ type proxy struct {
 	mu      sync.Mutex
 	hung    chan struct{} // not nil: closed when it goes on
 	busy    chan struct{} // not nil: what goes to systemd waits until it is closed
+	late    chan struct{} // not nil: what comes from systemd waits until it is closed
 	sockets map[net.Conn]bool
 }
 
@@ -62,10 +63,13 @@ func (p *proxy) pass(from, to net.Conn, orders bool) {
 	for {
 		n, err := from.Read(buffer)
 		p.mu.Lock()
-		hung, busy := p.hung, p.busy
+		hung, wait := p.hung, p.late
+		if orders {
+			wait = p.busy
+		}
 		p.mu.Unlock()
-		if orders && busy != nil {
-			<-busy
+		if wait != nil {
+			<-wait
 		}
 		if hung != nil {
 			<-hung
@@ -89,16 +93,21 @@ func (p *proxy) hang(on bool) {
 }
 
 // occupy lets systemd hear nothing until the function that it returns is called.
-func (p *proxy) occupy() (free func()) {
+func (p *proxy) occupy() (free func()) { return p.hold(&p.busy) }
+
+// delay lets nobody hear of systemd until the function that it returns is called.
+func (p *proxy) delay() (free func()) { return p.hold(&p.late) }
+
+func (p *proxy) hold(direction *chan struct{}) (free func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	busy := make(chan struct{})
-	p.busy = busy
+	held := make(chan struct{})
+	*direction = held
 	return sync.OnceFunc(func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.busy = nil
-		close(busy)
+		*direction = nil
+		close(held)
 	})
 }
 

@@ -3,10 +3,12 @@
 package transient_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"brainjar/transient"
 )
@@ -70,4 +72,41 @@ func TestFoundBetween(t *testing.T) {
 		}
 	}
 	second.forget()
+}
+
+// TestTakenName: a unit that somebody else started while a Start of the same name
+// was on its way is found, though the signals of its start were taken for those of
+// an earlier run; and its end is told.
+func TestTakenName(t *testing.T) {
+	p := newProxy(t)
+	b := newBench(t, transient.Options{Address: p.address})
+	b.synced(1)
+	other := newBench(t, transient.Options{})
+	other.synced(1)
+	theirs := other.spec("taken", "on=USR1:exit=9", "status=set", "sleep=1h")
+	mine := theirs
+	mine.Run++
+	free := p.delay()
+	defer free()
+	other.start(theirs)
+	await(other, "a status", 1, func(e transient.Status) bool { return e.Text == "set" })
+	answer := make(chan error, 1)
+	go func() { answer <- b.Start(t.Context(), mine) }()
+	time.Sleep(300 * time.Millisecond) // a Start that is later than this has it easier
+	free()
+	if err := <-answer; !errors.Is(err, transient.ErrExists) {
+		t.Errorf("Start: %v", err)
+	}
+	unit := theirs.Unit()
+	if e := b.started(unit); !e.Found || e.Unit.Run != theirs.Run || e.Unit.Invocation != other.started(unit).Unit.Invocation {
+		t.Errorf("found %+v", e)
+	}
+	if err := other.Kill(t.Context(), unit, transient.Main, syscall.SIGUSR1); err != nil {
+		t.Error(err)
+	}
+	if e := b.ended(unit); e.Unit.Run != theirs.Run || e.Outcome.ExitCode != 9 {
+		t.Errorf("ended %+v", e)
+	}
+	other.ended(unit)
+	other.forget()
 }

@@ -214,6 +214,9 @@ func (m *Manager) submitOver(ctx context.Context, c, over *conn, t *tracked, pro
 	case err != nil:
 		m.mu.Unlock()
 		m.drop(t)
+		if errors.Is(err, ErrExists) {
+			m.meet(ctx, c, t.unit.Name)
+		}
 		if notNow(err) {
 			err = fmt.Errorf("%w: %w", ErrNotNow, err)
 		}
@@ -228,6 +231,14 @@ func (m *Manager) submitOver(ctx context.Context, c, over *conn, t *tracked, pro
 		err = fmt.Errorf("%w: %w", ErrUncertain, err)
 	}
 	return err
+}
+
+// meet makes the acquaintance of a unit that somebody else started: its signals may
+// have come while a Start had its place, and were taken for those of an earlier run.
+func (m *Manager) meet(ctx context.Context, c *conn, name string) {
+	if err := m.examine(ctx, c, unitPath(name)); err != nil && ctx.Err() == nil {
+		m.log.Warn("unit cannot be read", "unit", name, "err", err) // a new connection will show it
+	}
 }
 
 // errNoInvocation: the job that was to start a unit is over, and no invocation was
