@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -114,5 +115,32 @@ func TestFoundLoading(t *testing.T) {
 			st.Errorf("it was started %d times", n)
 		}
 		h.drain()
+	})
+}
+
+// The end of a run that somebody else began, and of whose start nobody heard, has a
+// number of its own in the ledger, whatever the experiment does meanwhile.
+func TestStrangersEndIsWritten(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		st.book = newBook()
+		h := st.begin(head + experiment("a", "", "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		for _, code := range []int{4, 5} {
+			fake.Disconnect(errors.New("gone"))
+			fake.PlantEnded(transient.Unit{Experiment: "a", Run: 1}, transient.Outcome{Result: transient.ExitCode, ExitCode: code, Started: time.Now(), Ended: time.Now()})
+			fake.Reconnect()
+			h.await("the record is gone", time.Minute, func() bool { return fake.Records() == 0 })
+		}
+		if s := h.status("a"); s.Phase != supervisor.Running || s.Run != 1 {
+			st.Errorf("%+v", s)
+		}
+		if err := h.systemd.Kill(st.Context(), "brainjar-a.service", transient.Main, syscall.SIGKILL); err != nil {
+			st.Fatal(err)
+		}
+		h.await("it runs again", time.Minute, func() bool { return h.status("a").Run > 1 && h.status("a").Phase == supervisor.Running })
+		h.drain()
+		if ends := fmt.Sprint(st.book.ends("a")); ends != "[1:signal 2:exit-code 4 3:exit-code 5 4:stopped]" {
+			st.Error(ends)
+		}
 	})
 }

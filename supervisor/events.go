@@ -143,7 +143,8 @@ func (s *Supervisor) frozen(ev transient.Frozen) {
 }
 
 // noteEnd takes the end of a run. Those that come before all is known wait for
-// that; one that nobody waits for is only cleared away.
+// that; one of a run that somebody else began, and of whose start brainjar did not
+// hear, is written and decides nothing.
 func (s *Supervisor) noteEnd(ev transient.Ended) {
 	e := s.byID[ev.Unit.Experiment]
 	switch {
@@ -156,7 +157,7 @@ func (s *Supervisor) noteEnd(ev transient.Ended) {
 	case !s.ready:
 		s.away = append(s.away, ev)
 	default:
-		s.forget(ev.Unit)
+		s.writeEnd(ev, s.number(e, ev.Unit))
 	}
 }
 

@@ -84,7 +84,7 @@ func (s *Supervisor) number(e *experiment, u transient.Unit) int {
 	}
 	owner, owned := e.owners[run]
 	if owned && owner != u.Invocation || !owned && run <= e.counted {
-		run = e.run + 1
+		run = e.nextRun()
 	}
 	if s.ready {
 		e.counted = max(e.counted, run)
@@ -96,6 +96,9 @@ func (s *Supervisor) number(e *experiment, u transient.Unit) int {
 	e.owners[run] = u.Invocation
 	return run
 }
+
+// nextRun is the lowest number that no run has, nor will have.
+func (e *experiment) nextRun() int { return max(e.run, e.counted) + 1 }
 
 // learn finds out which of the ends that systemd and the records tell of were
 // counted before brainjar died, and then goes on to serve.

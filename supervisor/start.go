@@ -107,7 +107,7 @@ func (s *Supervisor) holdReason() string {
 // start begins the next run: that is written, and then systemd is asked for its
 // unit.
 func (s *Supervisor) start(e *experiment) {
-	e.run++
+	e.run = e.nextRun()
 	kind := transient.Kind(e.cfg.Kind)
 	e.unit = transient.Unit{Name: transient.UnitName(e.cfg.ID, kind), Experiment: e.cfg.ID, Run: e.run, Attempt: e.attempt, Kind: kind}
 	e.uses, e.holds, e.answered, e.outdated = measured{}, 0, false, nil
