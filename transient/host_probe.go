@@ -4,11 +4,39 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"syscall"
+	"time"
 )
 
 // Probe asks a service manager and the kernel what they can do, without
-// managing anything.
+// managing anything. A connection that is lost is made anew until ctx ends: a
+// service manager that executes itself again drops those that it has.
 func Probe(ctx context.Context, user bool) (Host, error) {
+	for {
+		host, err := probe(ctx, user)
+		if !wasLost(err) {
+			return host, err
+		}
+		select {
+		case <-time.After(minRedial):
+		case <-ctx.Done():
+			return host, err
+		}
+	}
+}
+
+// wasLost reports whether an error is about a connection that there was.
+func wasLost(err error) bool {
+	for _, lost := range []error{ErrUncertain, io.EOF, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, lost) {
+			return true
+		}
+	}
+	return false
+}
+
+func probe(ctx context.Context, user bool) (Host, error) {
 	c, err := dial(ctx, privateAddress(user), defaultCallTimeout, askVersion)
 	if err != nil {
 		return Host{}, err
