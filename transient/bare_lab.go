@@ -25,7 +25,11 @@ func Bare(ctx context.Context, specs []Spec, recordDir string, recorder []string
 		return nil, err
 	}
 	defer c.close()
-	host, err := detectHost(ctx, c, false)
+	groups, err := readCgroups()
+	if err != nil {
+		return nil, err
+	}
+	host, _, err := detectHost(ctx, c, false, groups)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,20 @@ type Host struct {
 	Unified     bool     // control groups v2 alone; false: v1, or the hybrid layout
 	Controllers []string // of the control groups that units get: "memory", "cpu", "pids", "io", "cpuset", …
 	Devices     bool     // DeviceAllow holds: by the devices controller (v1) or by BPF (v2)
+	Target      bool     // brainjar-experiments.target is active, as where brainjar is installed as a service
+}
+
+const experimentsTarget = "brainjar-experiments.target"
+
+// orderedBefore is the unit that experiments are ordered before, so that at shutdown
+// brainjar is stopped first, while they live. Ordered before brainjar.service itself
+// they hold up its start for as long as one of them is starting or stopping: that is
+// what the target is for, where there is one.
+func (h Host) orderedBefore() string {
+	if h.Target {
+		return experimentsTarget
+	}
+	return "brainjar.service"
 }
 
 // The limits by the names that the configuration gives them.

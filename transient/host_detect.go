@@ -12,17 +12,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// detectHost finds out what the service manager and the machine can do.
-func detectHost(ctx context.Context, c *conn, user bool) (Host, error) {
-	groups, err := readCgroups()
-	if err != nil {
-		return Host{}, err
+// detectHost finds out what the service manager and the machine can do. The root is
+// the service manager's own control group, "" for that of the hierarchy.
+func detectHost(ctx context.Context, c *conn, user bool, groups cgroups) (h Host, root string, err error) {
+	if root, err = c.controlGroup(ctx); err != nil {
+		return Host{}, "", err
 	}
-	root, err := c.controlGroup(ctx)
-	if err != nil {
-		return Host{}, err
+	h = hostOf(c.version, user, groups, root)
+	if !user {
+		var state string
+		if err := c.get(ctx, unitPath(experimentsTarget), unitIface, "ActiveState", &state); err != nil {
+			return Host{}, "", fmt.Errorf("cannot look for %s: %w", experimentsTarget, err)
+		}
+		h.Target = state == "active"
 	}
-	return hostOf(c.version, user, groups, root), nil
+	return h, root, nil
 }
 
 // controlGroup returns the service manager's own control group, "" for the

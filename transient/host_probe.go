@@ -42,7 +42,12 @@ func probe(ctx context.Context, user bool) (Host, error) {
 		return Host{}, err
 	}
 	defer c.close()
-	return detectHost(ctx, c, user)
+	groups, err := readCgroups()
+	if err != nil {
+		return Host{}, err
+	}
+	host, _, err := detectHost(ctx, c, user, groups)
+	return host, err
 }
 
 // Check answers whether this host can run a spec as it is asked for: the

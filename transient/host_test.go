@@ -50,3 +50,13 @@ func TestUnenforced(t *testing.T) {
 		}
 	}
 }
+
+// TestOrderedBefore: experiments are ordered before the target that stands between them
+// and brainjar, or, where that is not in use, before brainjar itself.
+func TestOrderedBefore(t *testing.T) {
+	for target, want := range map[bool]string{true: "brainjar-experiments.target", false: "brainjar.service"} {
+		if got := (Host{Target: target}).orderedBefore(); got != want {
+			t.Errorf("target %v: %q", target, got)
+		}
+	}
+}

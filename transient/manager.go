@@ -215,13 +215,13 @@ func (m *Manager) spawn(do func(ctx context.Context)) {
 
 // detect finds out what the service manager and the machine can do.
 func (m *Manager) detect(ctx context.Context, c *conn) error {
-	root, err := c.controlGroup(ctx)
+	host, root, err := detectHost(ctx, c, m.options.User, m.cgroups)
 	if err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.root, m.host = root, hostOf(c.version, m.options.User, m.cgroups, root)
+	m.root, m.host = root, host
 	return nil
 }
 

@@ -89,10 +89,7 @@ func properties(spec Spec, host Host, recorder []string) ([]sddbus.Property, []s
 	props.add("Slice", Slice)
 	props.add("CollectMode", "inactive")
 	if !host.User {
-		// At shutdown brainjar is stopped first, while its experiments live. Ordered
-		// before brainjar.service itself, they would hold up its start for as long
-		// as one of them is starting or stopping.
-		props.add("Before", []string{"brainjar-experiments.target"})
+		props.add("Before", []string{host.orderedBefore()})
 	}
 	warnings, err := addLimits(&props, spec.Limits, host, spec.AllowUnenforced)
 	deviceWarnings, deviceErr := addDevices(&props, spec, host)

@@ -176,7 +176,7 @@ func TestPropertyValues(t *testing.T) {
 		{"RuntimeMaxUSec", "t", uint64(3_600_000_000)},
 		{"WatchdogUSec", "t", uint64(1_000_000)},
 		{"Slice", "s", "brainjar.slice"},
-		{"Before", "as", []string{"brainjar-experiments.target"}},
+		{"Before", "as", []string{"brainjar.service"}},
 		{"LimitNOFILE", "t", uint64(65536)},
 		{"MemoryMax", "t", uint64(8 << 30)},
 		{"MemorySwapMax", "t", uint64(0)},
