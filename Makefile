@@ -4,9 +4,9 @@ export CGO_ENABLED := 0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X brainjar/internal/cli.Version=$(VERSION)
 GOBUILD := go build -trimpath -ldflags '$(LDFLAGS)'
-SCRIPTS := $(filter-out lab/README.md lab/demo.toml lab/faults,$(wildcard lab/*)) .ci/run
+SCRIPTS := $(filter-out lab/README.md lab/demo.toml lab/faults,$(wildcard lab/*)) packaging/deb $(filter-out %.lintian %/copyright,$(wildcard packaging/debian/*)) .ci/run
 
-.PHONY: build demo test test-unit test-lab test-python test-vm test-faults test-power test-arm64 bench lint dist clean
+.PHONY: build demo test test-unit test-lab test-python test-vm test-faults test-power test-arm64 bench lint dist deb test-deb clean
 
 build: ## the binary, for this machine
 	$(GOBUILD) -o brainjar .
@@ -14,6 +14,13 @@ build: ## the binary, for this machine
 dist: ## static binaries for both architectures, checked
 	lab/install file
 	lab/dist '$(LDFLAGS)'
+
+deb: ## Debian packages in dist/, for amd64 and arm64
+	packaging/deb dist
+
+test-deb: ## the packages: same bytes twice, lintian, and their life on a machine (SUITES=trixie: in that virtual machine too)
+	lab/install lintian
+	lab/deb.test $(SUITES)
 
 demo: build ## the main job, on real systemd
 	lab/real lab/demo ./brainjar
