@@ -70,8 +70,8 @@ func TestPropertyNames(t *testing.T) {
 		stop    = "KillMode SendSIGKILL KillSignal TimeoutStopUSec RuntimeMaxUSec "
 		basic   = "NoNewPrivileges "
 		mounts  = "ProtectSystem ProtectHome ProtectKernelTunables ProtectKernelModules ProtectKernelLogs ProtectControlGroups ProtectHostname ProtectClock CapabilityBoundingSet "
-		seccomp = "RestrictSUIDSGID LockPersonality RestrictNamespaces RestrictRealtime SystemCallArchitectures "
-		calls   = "SystemCallFilter SystemCallErrorNumber "
+		seccomp = "RestrictSUIDSGID LockPersonality RestrictNamespaces RestrictRealtime SystemCallArchitectures SystemCallErrorNumber "
+		calls   = "SystemCallFilter "
 		paths   = "PrivateTmp ReadWritePaths "
 		journal = "StandardInput StandardOutput StandardError SyslogIdentifier "
 		rate    = "LogExtraFields LogRateLimitIntervalUSec LogRateLimitBurst "
@@ -265,6 +265,31 @@ func TestPropertiesRefused(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSystemCallFilter: the first list that systemd gets decides whether it allows or
+// denies, so there must be one; and a call that is denied must not kill.
+func TestSystemCallFilter(t *testing.T) {
+	for sandbox, allow := range map[Sandbox]bool{SandboxDefault: false, SandboxStrict: true} {
+		spec := fullSpec()
+		spec.Sandbox = sandbox
+		props, _, err := properties(spec, debian12, recorder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var filters []systemCallFilter
+		for _, p := range props {
+			if filter, ok := p.Value.Value().(systemCallFilter); ok {
+				filters = append(filters, filter)
+			}
+		}
+		if len(filters) != 1 || filters[0].Allow != allow || len(filters[0].Names) == 0 {
+			t.Errorf("%s has the filters %v, want one that allows: %v", sandbox, filters, allow)
+		}
+		if sent(props, "SystemCallErrorNumber") == nil {
+			t.Errorf("%s kills what calls what is denied", sandbox)
+		}
 	}
 }
 

@@ -40,6 +40,16 @@ var defaultSandbox = []confinement{
 	{property: "RestrictNamespaces", value: uint64(0)}, // the flags of those that stay allowed
 	{property: "RestrictRealtime", value: true},
 	{property: "SystemCallArchitectures", value: []string{"native"}},
+	// A forbidden call fails; without this it kills.
+	{property: "SystemCallErrorNumber", value: int32(syscall.EPERM)},
+}
+
+// denyMachineCalls is the filter of the default sandbox: calls that change the machine,
+// none of which a program without capabilities could make anyway, and such as no
+// program of today makes.
+var denyMachineCalls = confinement{
+	property: "SystemCallFilter",
+	value:    systemCallFilter{false, []string{"@clock", "@cpu-emulation", "@module", "@mount", "@obsolete", "@raw-io", "@reboot", "@swap"}},
 }
 
 // strictSandbox is what the strict sandbox adds.
@@ -47,8 +57,6 @@ var strictSandbox = []confinement{
 	{property: "PrivateNetwork", value: true, mounts: true},
 	{property: "ProtectProc", value: "invisible", since: 247, mounts: true},
 	{property: "SystemCallFilter", value: systemCallFilter{true, []string{"@system-service"}}},
-	// A forbidden call fails; without this it kills.
-	{property: "SystemCallErrorNumber", value: int32(syscall.EPERM)},
 }
 
 // denyWriteExecute forbids code that is made as the program runs, which
@@ -67,11 +75,13 @@ func addSandbox(props *propertyList, spec Spec, host Host) (warnings []string, e
 		return nil, nil
 	}
 	confinements := slices.Clone(defaultSandbox)
-	if spec.Sandbox == SandboxStrict {
+	switch {
+	case spec.Sandbox != SandboxStrict:
+		confinements = append(confinements, denyMachineCalls)
+	case spec.GPU:
 		confinements = append(confinements, strictSandbox...)
-		if !spec.GPU {
-			confinements = append(confinements, denyWriteExecute)
-		}
+	default:
+		confinements = append(append(confinements, strictSandbox...), denyWriteExecute)
 	}
 	var tooNew, forbidden []string
 	for _, c := range confinements {
