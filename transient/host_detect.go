@@ -80,7 +80,7 @@ func majorVersion(version string) int {
 
 // hasDeviceBPF asks the kernel for the device programs of a control group,
 // bpf(2) BPF_PROG_QUERY: a kernel without CONFIG_CGROUP_BPF (Jetson's 5.10)
-// says EINVAL.
+// says EINVAL. To be asked it wants CAP_BPF and CAP_NET_ADMIN.
 func hasDeviceBPF(dir string) bool {
 	f, err := os.Open(dir)
 	if err != nil {
