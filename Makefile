@@ -4,7 +4,8 @@ export CGO_ENABLED := 0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X brainjar/internal/cli.Version=$(VERSION)
 GOBUILD := go build -trimpath -ldflags '$(LDFLAGS)'
-SCRIPTS := $(filter-out lab/README.md lab/demo.toml lab/faults,$(wildcard lab/*)) packaging/deb $(filter-out %.lintian %/copyright,$(wildcard packaging/debian/*)) .ci/run
+SCRIPTS := $(filter-out lab/README.md lab/demo.toml lab/faults,$(wildcard lab/*)) \
+	packaging/deb $(filter-out %.lintian %/copyright,$(wildcard packaging/debian/*)) .ci/run .ci/vulncheck
 
 .PHONY: build demo test test-unit test-lab test-python test-vm test-faults test-power test-arm64 bench lint dist deb test-deb clean
 
@@ -18,8 +19,9 @@ dist: ## static binaries for both architectures, checked
 deb: ## Debian packages in dist/, for amd64 and arm64
 	packaging/deb dist
 
-test-deb: ## the packages: same bytes twice, lintian, and their life on a machine (SUITES=trixie: in that virtual machine too)
-	lab/install lintian
+test-deb: ## the packages: same bytes twice, lintian, and their life in namespaces, or in the virtual machines of SUITES="bullseye ..."
+	lab/install lintian apt dpkg python3
+	$(if $(SUITES),lab/install-vm)
 	lab/deb.test $(SUITES)
 
 demo: build ## the main job, on real systemd
