@@ -42,7 +42,7 @@ func TestPackagedConfiguration(t *testing.T) {
 		c.Thermal.Throttle != defaults.Thermal.Throttle || c.Memory != defaults.Memory {
 		t.Errorf("it sets more than the defaults: %+v", c)
 	}
-	text, err := os.ReadFile(path) //nolint:gosec // just written
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
