@@ -45,9 +45,8 @@ const (
 	VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
 
 	putRun = `INSERT INTO runs (experiment, run, attempt, invocation, unit, command, limits, queued_at, started_at, ended_at,
-	result, reason, exit_code, signal, oom_kills, memory_max, memory_peak, gpu_memory_peak, cpu_seconds, max_temperature,
-	energy_joules, throttled_seconds, tainted, boot)
-	VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+	result, reason, exit_code, signal, oom_kills, memory_max, memory_peak, gpu_memory_peak, cpu_seconds, boot)
+	VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 	ON CONFLICT (experiment, run) DO UPDATE SET attempt = excluded.attempt,
 	invocation = coalesce(excluded.invocation, invocation), unit = coalesce(excluded.unit, unit),
 	command = coalesce(excluded.command, command), limits = coalesce(excluded.limits, limits),
@@ -57,11 +56,7 @@ const (
 	signal = coalesce(excluded.signal, signal), oom_kills = coalesce(excluded.oom_kills, oom_kills),
 	memory_max = coalesce(excluded.memory_max, memory_max), memory_peak = coalesce(excluded.memory_peak, memory_peak),
 	gpu_memory_peak = coalesce(excluded.gpu_memory_peak, gpu_memory_peak),
-	cpu_seconds = coalesce(excluded.cpu_seconds, cpu_seconds),
-	max_temperature = coalesce(excluded.max_temperature, max_temperature),
-	energy_joules = coalesce(excluded.energy_joules, energy_joules),
-	throttled_seconds = coalesce(excluded.throttled_seconds, throttled_seconds),
-	tainted = coalesce(excluded.tainted, tainted), boot = coalesce(excluded.boot, boot)`
+	cpu_seconds = coalesce(excluded.cpu_seconds, cpu_seconds), boot = coalesce(excluded.boot, boot)`
 
 	// Numbers are given twice when brainjar began without being able to read the
 	// ledger. The older run keeps all but its number.
@@ -96,17 +91,19 @@ func commit(ctx context.Context, db *sql.DB, p *pile) error {
 			w.Definition, w.Overrides, w.Submitted, w.Boot)
 	}
 	for _, r := range p.inOrder() {
-		var oomKills, cpu, throttled any // 0 is a value once the run is over
+		var oomKills, cpu any // 0 is a value once the run is over
 		if !r.EndedAt.IsZero() {
-			oomKills, cpu, throttled = r.OOMKills, r.CPUSeconds, r.ThrottledSeconds
+			oomKills, cpu = r.OOMKills, r.CPUSeconds
 		}
 		if r.Invocation != "" {
 			put(yieldRun, r.Experiment, r.Run, r.Invocation)
 		}
 		put(putRun, r.Experiment, r.Run, r.Attempt, known(r.Invocation), known(r.Unit), known(r.Command), known(r.Limits),
 			nullTime(r.QueuedAt), nullTime(r.StartedAt), nullTime(r.EndedAt), known(r.Result), known(r.Reason), deref(r.ExitCode),
-			known(r.Signal), oomKills, size(r.MemoryMax), size(r.MemoryPeak), size(r.GPUMemoryPeak), cpu,
-			deref(r.MaxTemperature), deref(r.EnergyJoules), throttled, known(r.Tainted), known(r.Boot))
+			known(r.Signal), oomKills, size(r.MemoryMax), size(r.MemoryPeak), size(r.GPUMemoryPeak), cpu, known(r.Boot))
+		if r.Figures != (Figures{}) {
+			put(putFigures, append([]any{r.Experiment, r.Run}, r.Figures.values()...)...)
+		}
 	}
 	for _, e := range p.events {
 		put(putEvent, e.ID, nullTime(e.At), e.Kind, known(e.Experiment), known(e.Run), known(e.From), known(e.To), known(e.Reason))

@@ -28,7 +28,9 @@ func TestDocumentedQueries(t *testing.T) {
 	night := time.Date(2026, 3, 1, 23, 0, 0, 0, time.UTC)
 	r := aRun(1)
 	r.EndedAt, r.Result, r.MemoryPeak = r.StartedAt.Add(time.Hour), "success", r.MemoryMax
-	w.must(ledger.Write{Run: &r, Event: &ledger.Event{At: night, Kind: "phase", Experiment: "a", Run: 1, To: "running"}})
+	r.Figures = ledger.Figures{EnergyJoules: ptr(9000.0), EnergySeconds: ptr(3600.0), EnergyShared: ptr(false), Tainted: ledger.Clean}
+	w.must(ledger.Write{Run: &r, Event: &ledger.Event{At: night, Kind: "phase", Experiment: "a", Run: 1, To: "running"},
+		Samples: []ledger.Sample{{At: night, Name: "tj-thermal", Value: 51.5}}})
 	db, err := sql.Open("sqlite", path)
 	if err != nil {
 		t.Fatal(err)

@@ -28,3 +28,6 @@ func (l *Ledger) Fill(ctx context.Context) (room func() error, err error) {
 	}
 	return func() error { return set("1000000") }, set("1") // means: as many as it has
 }
+
+// FirstSchema is what the first released file had.
+var FirstSchema = migrations[0]

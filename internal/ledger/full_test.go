@@ -108,7 +108,7 @@ func TestFullDisk(t *testing.T) {
 // TestRetention: what is too old or too much goes; runs that have not ended stay.
 func TestRetention(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "brainjar.db")
-	w := open(t, path, ledger.Options{MaxEvents: 100, MaxRuns: 10, MaxAge: time.Hour, SampleAge: time.Hour})
+	w := open(t, path, ledger.Options{MaxEvents: 100, MaxRuns: 10, MaxAge: time.Hour, SampleAge: time.Hour, MaxSamples: 600})
 	old, now := time.Now().Add(-2*time.Hour), time.Now()
 	for i := range 30 {
 		r := aRun(i + 1)
@@ -123,7 +123,10 @@ func TestRetention(t *testing.T) {
 	for i := range 1300 {
 		w.Put(ledger.Write{Event: &ledger.Event{ID: now.UnixMicro() + int64(i)*1000, At: now, Kind: "phase", Run: i}, Samples: []ledger.Sample{{At: old, Name: "tj", Value: 1}}}, nil)
 	}
-	w.must(ledger.Write{Samples: []ledger.Sample{{At: now, Name: "tj", Value: 1}}})
+	for i := range 1200 {
+		w.Put(ledger.Write{Samples: []ledger.Sample{{At: now, Name: "tj", Value: float64(i)}}}, nil)
+	}
+	w.must(ledger.Write{})
 	if err := w.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +135,8 @@ func TestRetention(t *testing.T) {
 		"SELECT min(run) FROM events":                      "1200",
 		"SELECT count(*) FROM runs":                        "10", // the first, which runs, and 9 of the newest 10
 		"SELECT count(*) FROM runs WHERE ended_at IS NULL": "1",
-		"SELECT count(*) FROM samples":                     "1",
+		"SELECT count(*) FROM samples":                     "600",
+		"SELECT min(value) FROM samples":                   "600",
 	} {
 		if got := query(t, path, statement); got != want {
 			t.Errorf("%s: %s, want %s", statement, got, want)

@@ -20,7 +20,7 @@ const turn = time.Second
 func (r *Reader) History(ctx context.Context, q Query, columns ...string) iter.Seq2[Run, error] {
 	return func(yield func(Run, error) bool) {
 		var run Run
-		names, into := runInto(&run, columns)
+		names, into := runInto(&run, columns, r.lacks)
 		err := r.eachRun(ctx, q, names, into, func() bool {
 			found := run
 			run = Run{}
@@ -38,9 +38,12 @@ func (r *Reader) History(ctx context.Context, q Query, columns ...string) iter.S
 func (r *Reader) HistoryJSON(ctx context.Context, q Query) iter.Seq2[[]byte, error] {
 	var fields []string
 	for _, c := range runColumns {
-		value := c.name
-		if c.name == "command" || c.name == "limits" {
+		value := c.in(r.lacks)
+		switch c.name {
+		case "command", "limits":
 			value = "json(" + value + ")"
+		case "energy_shared":
+			value = "json(CASE " + value + " WHEN 0 THEN 'false' WHEN 1 THEN 'true' END)"
 		}
 		fields = append(fields, "'"+c.name+"', "+value)
 	}

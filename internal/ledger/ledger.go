@@ -16,6 +16,7 @@ type Options struct {
 
 	MaxEvents  int           // that are kept; 0: 100,000
 	MaxRuns    int           // that are kept; 0: 100,000
+	MaxSamples int           // that are kept; 0: 1,000,000, a week of 16 sensors
 	MaxAge     time.Duration // of runs and events; 0: 365 days
 	SampleAge  time.Duration // of samples; 0: 7 days
 	SlowCommit time.Duration // after which a write is answered with an error; 0: 10 s
@@ -71,6 +72,9 @@ func Open(ctx context.Context, path string, o Options) *Ledger {
 	}
 	if l.o.MaxRuns <= 0 {
 		l.o.MaxRuns = 100_000
+	}
+	if l.o.MaxSamples <= 0 {
+		l.o.MaxSamples = 1_000_000
 	}
 	if l.o.MaxAge <= 0 {
 		l.o.MaxAge = 365 * 24 * time.Hour

@@ -127,10 +127,7 @@ func merge(old, r Run) Run {
 	r.MemoryPeak = cmp.Or(r.MemoryPeak, old.MemoryPeak)
 	r.GPUMemoryPeak = cmp.Or(r.GPUMemoryPeak, old.GPUMemoryPeak)
 	r.CPUSeconds = cmp.Or(r.CPUSeconds, old.CPUSeconds)
-	r.MaxTemperature = cmp.Or(r.MaxTemperature, old.MaxTemperature)
-	r.EnergyJoules = cmp.Or(r.EnergyJoules, old.EnergyJoules)
-	r.ThrottledSeconds = cmp.Or(r.ThrottledSeconds, old.ThrottledSeconds)
-	r.Tainted = cmp.Or(r.Tainted, old.Tainted)
+	r.Figures = r.Figures.or(old.Figures)
 	r.Boot = cmp.Or(r.Boot, old.Boot)
 	return r
 }

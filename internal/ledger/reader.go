@@ -16,6 +16,8 @@ type Reader struct {
 	db   *sql.DB
 	path string
 	turn time.Duration // for which one statement reads
+
+	lacks []string // columns of runs that a file of an earlier brainjar does not have yet
 }
 
 // openLimit is how long opening a ledger for reading may take.
@@ -41,7 +43,7 @@ func OpenReader(path string) (*Reader, error) {
 			return nil, fmt.Errorf("cannot read %s: %w", path, errNotOurs)
 		}
 		if err == nil {
-			return &Reader{db: db, path: path, turn: turn}, nil
+			return &Reader{db: db, path: path, turn: turn, lacks: lacking(ctx, db)}, nil
 		}
 		_ = db.Close()
 		failed = cmp.Or(failed, err)

@@ -77,11 +77,33 @@ func readLastRun(ctx context.Context, db *sql.DB) (last map[string]int, err erro
 	return last, rows.Err()
 }
 
-// runColumns are the columns of runs, and what each is read into.
-var runColumns = []struct {
+type runColumn struct {
 	name string
 	into func(*Run) any
-}{
+}
+
+// in is the column in a file that may lack it.
+func (c runColumn) in(lacks []string) string {
+	if slices.Contains(lacks, c.name) {
+		return "NULL"
+	}
+	return c.name
+}
+
+// lacking returns the columns of runs that a file of an earlier brainjar does not have
+// yet: whoever only reads cannot bring it up to date.
+func lacking(ctx context.Context, db *sql.DB) (names []string) {
+	for _, c := range runColumns {
+		var n int
+		if db.QueryRowContext(ctx, "SELECT count(*) FROM pragma_table_info('runs') WHERE name = ?", c.name).Scan(&n) == nil && n == 0 {
+			names = append(names, c.name)
+		}
+	}
+	return names
+}
+
+// runColumns are the columns of runs, and what each is read into.
+var runColumns = []runColumn{
 	{"experiment", func(r *Run) any { return &r.Experiment }},
 	{"run", func(r *Run) any { return &r.Run }},
 	{"attempt", func(r *Run) any { return &r.Attempt }},
@@ -102,8 +124,16 @@ var runColumns = []struct {
 	{"gpu_memory_peak", func(r *Run) any { return in[quantity.Bytes]{&r.GPUMemoryPeak} }},
 	{"cpu_seconds", func(r *Run) any { return in[float64]{&r.CPUSeconds} }},
 	{"max_temperature", func(r *Run) any { return &r.MaxTemperature }},
+	{"max_temperature_zone", func(r *Run) any { return in[string]{&r.MaxTemperatureZone} }},
 	{"energy_joules", func(r *Run) any { return &r.EnergyJoules }},
-	{"throttled_seconds", func(r *Run) any { return in[float64]{&r.ThrottledSeconds} }},
+	{"energy_seconds", func(r *Run) any { return &r.EnergySeconds }},
+	{"energy_shared", func(r *Run) any { return &r.EnergyShared }},
+	{"throttled_seconds", func(r *Run) any { return &r.ThrottledSeconds }},
+	{"throttled_hardware", func(r *Run) any { return &r.ThrottledHardware }},
+	{"throttled_brainjar", func(r *Run) any { return &r.ThrottledBrainjar }},
+	{"over_current_events", func(r *Run) any { return &r.OverCurrentEvents }},
+	{"swap_peak", func(r *Run) any { return &r.SwapPeak }},
+	{"watched_seconds", func(r *Run) any { return &r.WatchedSeconds }},
 	{"tainted", func(r *Run) any { return in[string]{&r.Tainted} }},
 	{"boot", func(r *Run) any { return in[string]{&r.Boot} }},
 }
@@ -113,7 +143,7 @@ var runColumns = []struct {
 func selectRuns(ctx context.Context, db *sql.DB, rest string, args ...any) iter.Seq2[Run, error] {
 	return func(yield func(Run, error) bool) {
 		var r Run
-		names, into := runInto(&r, nil)
+		names, into := runInto(&r, nil, lacking(ctx, db))
 		rows, err := db.QueryContext(ctx, "SELECT "+names+" FROM runs"+rest, args...)
 		if err != nil {
 			yield(Run{}, err)
@@ -134,12 +164,12 @@ func selectRuns(ctx context.Context, db *sql.DB, rest string, args ...any) iter.
 }
 
 // runInto returns the names of some columns of runs, or of all if none is named,
-// and what they are scanned into.
-func runInto(r *Run, columns []string) (names string, into []any) {
+// and what they are scanned into. Those that the file lacks are NULL.
+func runInto(r *Run, columns, lacks []string) (names string, into []any) {
 	var list []string
 	for _, c := range runColumns {
 		if len(columns) == 0 || slices.Contains(columns, c.name) {
-			list, into = append(list, c.name), append(into, c.into(r))
+			list, into = append(list, c.in(lacks)), append(into, c.into(r))
 		}
 	}
 	return strings.Join(list, ", "), into

@@ -58,12 +58,9 @@ type Run struct {
 
 	MemoryMax, MemoryPeak, GPUMemoryPeak quantity.Bytes
 
-	CPUSeconds       float64
-	MaxTemperature   *float64 // °C; nil: unknown
-	EnergyJoules     *float64 // nil: unknown
-	ThrottledSeconds float64
-	Tainted          string // what makes its measurements doubtful; "": nothing
-	Boot             string
+	CPUSeconds float64
+	Figures
+	Boot string
 }
 
 // Event is one thing that happened: one row of table events.
@@ -80,7 +77,7 @@ type Event struct {
 // Sample is one value of one sensor: one row of table samples.
 type Sample struct {
 	At    time.Time
-	Name  string // such as "tj-thermal"; the unit is that of the sensor: °C, mW, bytes
+	Name  string // such as "tj-thermal"; the unit is that of the sensor: °C, mW, bytes, percent
 	Value float64
 }
 

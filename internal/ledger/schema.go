@@ -85,6 +85,16 @@ CREATE TABLE samples (
 	value REAL NOT NULL
 );
 CREATE INDEX samples_by_time ON samples (at);
+`, `
+ALTER TABLE runs ADD COLUMN max_temperature_zone TEXT;
+ALTER TABLE runs ADD COLUMN energy_seconds REAL;
+ALTER TABLE runs ADD COLUMN energy_shared INTEGER;
+ALTER TABLE runs ADD COLUMN throttled_hardware REAL;
+ALTER TABLE runs ADD COLUMN throttled_brainjar REAL;
+ALTER TABLE runs ADD COLUMN over_current_events INTEGER;
+ALTER TABLE runs ADD COLUMN swap_peak INTEGER;
+ALTER TABLE runs ADD COLUMN watched_seconds REAL;
+UPDATE runs SET throttled_seconds = NULL;
 `}
 
 // migrate brings a file to the present schema. errNewer: it has a later one.

@@ -24,6 +24,7 @@ func (l *Ledger) sweep(ctx context.Context) error {
 		{"DELETE FROM events WHERE id IN (SELECT id FROM events WHERE id <= (SELECT id FROM events ORDER BY id DESC LIMIT 1 OFFSET ?) OR at < ? ORDER BY id LIMIT ?)", []any{l.o.MaxEvents, old}},
 		{"DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE ended_at IS NOT NULL AND (id <= (SELECT max(id) FROM runs) - ? OR ended_at < ?) ORDER BY id LIMIT ?)", []any{l.o.MaxRuns, old}},
 		{"DELETE FROM samples WHERE rowid IN (SELECT rowid FROM samples WHERE at < ? LIMIT ?)", []any{older}},
+		{"DELETE FROM samples WHERE rowid IN (SELECT rowid FROM samples WHERE rowid <= (SELECT max(rowid) FROM samples) - ? ORDER BY rowid LIMIT ?)", []any{l.o.MaxSamples}},
 	} {
 		for ctx.Err() == nil {
 			var result sql.Result
