@@ -159,7 +159,22 @@ func (g group) usage() (Usage, error) {
 	u.Memory, u.MemoryPeak = quantity.Bytes(now), quantity.Bytes(max(highest, now))
 	u.Cache = min(g.fileCache(), u.Memory)
 	u.CPUTime, u.Tasks = g.cpuTime(), int(tasks)
+	u.Swap, u.SwapKnown = g.swap()
 	return u, nil
+}
+
+// swap reads how much of the group is swapped out: memory.swap.current (v2), the line
+// total_swap of memory.stat (v1), which is there if the kernel counts swap.
+func (g group) swap() (quantity.Bytes, bool) {
+	if g.unified {
+		n, err := g.number("memory", "memory.swap.current")
+		return quantity.Bytes(n), err == nil
+	}
+	s, err := g.read("memory", "memory.stat")
+	if err != nil || !strings.Contains(s, "total_swap ") {
+		return 0, false
+	}
+	return quantity.Bytes(keyed(s, "total_swap")), true
 }
 
 // fileCache reads how much of the group's memory caches files, such as a model

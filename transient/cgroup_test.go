@@ -64,8 +64,9 @@ func TestGroupFiles(t *testing.T) {
 		"memory.max": "67108864\n", "memory.high": "50331648\n", "memory.swap.max": "0\n", "pids.max": "512\n",
 		"cpu.max": "20000 100000\n", "cpu.weight": "50\n", "cpuset.cpus": "0,2-3\n", "io.weight": "default 30\n8:0 100\n",
 		"memory.current": "1048576\n", "pids.current": "3\n", "cpu.stat": "usage_usec 2500\nuser_usec 1\n",
-		"memory.stat":   "anon 1\nfile 600000\ninactive_file 500000\nactive_file 70000\ntotal_active_file 5\n",
-		"memory.events": "low 0\noom 4\noom_kill 2\n", "cgroup.procs": "12\n13\n",
+		"memory.stat":         "anon 1\nfile 600000\ninactive_file 500000\nactive_file 70000\ntotal_active_file 5\n",
+		"memory.swap.current": "8192\n",
+		"memory.events":       "low 0\noom 4\noom_kill 2\n", "cgroup.procs": "12\n13\n",
 	})
 	got, err := v2.limits(asked)
 	if err != nil {
@@ -75,7 +76,7 @@ func TestGroupFiles(t *testing.T) {
 		t.Errorf("v2: %q, %q; %+v", written, implied, got)
 	}
 	use, err := v2.usage()
-	if want := (Usage{Memory: 1 << 20, Cache: 570000, MemoryPeak: 1 << 20, CPUTime: 2500 * time.Microsecond, Tasks: 3}); err != nil || use != want {
+	if want := (Usage{Memory: 1 << 20, Cache: 570000, MemoryPeak: 1 << 20, Swap: 8192, SwapKnown: true, CPUTime: 2500 * time.Microsecond, Tasks: 3}); err != nil || use != want {
 		t.Errorf("v2: %+v, %v, want %+v", use, err, want)
 	}
 	if n := v2.oomKills(); n != 2 {
@@ -106,6 +107,16 @@ func TestGroupFiles(t *testing.T) {
 	use, err = v1.usage()
 	if want := (Usage{Memory: 1, Cache: 1, MemoryPeak: 99, CPUTime: 777, Tasks: 1}); err != nil || use != want {
 		t.Errorf("v1: %+v, %v, want %+v", use, err, want)
+	}
+	for _, test := range []struct {
+		stat  string
+		swap  quantity.Bytes
+		known bool
+	}{{"swap 5\ntotal_swap 4096\n", 4096, true}, {"total_swap 0\n", 0, true}, {"cache 1\n", 0, false}} {
+		g := fakeGroup(t, false, map[string]string{"memory.stat": test.stat})
+		if swap, known := g.swap(); swap != test.swap || known != test.known {
+			t.Errorf("v1 %q: %d, %v", test.stat, swap, known)
+		}
 	}
 	if n := v1.oomKills(); n != 1 {
 		t.Errorf("v1: %d OOM kills", n)

@@ -255,6 +255,8 @@ type Usage struct {
 	Memory     quantity.Bytes
 	Cache      quantity.Bytes // the part of Memory that caches files: the kernel takes it back when it is short
 	MemoryPeak quantity.Bytes // highest that was seen, by the kernel or by reading
+	Swap       quantity.Bytes // swapped out of it, also into memory that is compressed (zram)
+	SwapKnown  bool           // the kernel counts that: on v1 it need not (swapaccount=0)
 	CPUTime    time.Duration
 	Tasks      int
 }
