@@ -78,6 +78,7 @@ func (s *Supervisor) started(ev transient.Started) {
 	expected := (e.phase == Starting || e.phase == Stopping) && ev.Unit.Run == e.run
 	run := s.number(e, ev.Unit)
 	e.unit, e.uses, e.warnAt = ev.Unit, measured{}, warnTime(e.cfg, ev.Unit.Since)
+	s.beginFigures(e, ev.Unit)
 	for _, w := range ev.Warnings {
 		s.warnOnce(w)
 	}
@@ -174,6 +175,9 @@ func (e *experiment) ownsEnd(u transient.Unit) bool {
 func (s *Supervisor) take(e *experiment, ev transient.Ended) {
 	e.run, e.attempt = s.number(e, ev.Unit), ev.Unit.Attempt
 	e.unit = ev.Unit
+	if e.figures.invocation != ev.Unit.Invocation {
+		e.figures = s.recallFigures(ev.Unit.Invocation)
+	}
 	s.closeRow(ev.Unit.Invocation)
 	s.ended(e, ev.Outcome, s.settleEnd(ev.Unit))
 	s.progress()
@@ -190,6 +194,7 @@ func (s *Supervisor) forget(u transient.Unit) {
 
 // ended decides what follows a run. then is called when that is on disk.
 func (s *Supervisor) ended(e *experiment, o transient.Outcome, then func(error)) {
+	s.closeFigures(e, o)
 	lasted := o.Ended.Sub(o.Started)
 	if o.Started.IsZero() || o.Ended.IsZero() {
 		lasted = 0

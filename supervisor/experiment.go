@@ -28,6 +28,7 @@ type experiment struct {
 	unit     transient.Unit // of the latest run; without invocation until it is known
 	holds    quantity.Bytes // memory_max that is in force, if that is more than configured
 	uses     measured
+	figures  figures // of the latest run
 	last     transient.Result
 
 	queuedAt    time.Time

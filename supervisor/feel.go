@@ -12,6 +12,7 @@ func (s *Supervisor) feel(r sensors.Reading) {
 	s.memory, s.felt = r.Memory, true
 	s.measure(time.Now())
 	s.hottest = s.temperature(r)
+	s.watch(r, s.hottest, s.heat.Stage)
 	if r.CPU.Count > 0 {
 		s.cooling.cpus = r.CPU.Count
 	}

@@ -133,8 +133,12 @@ func (s *Supervisor) runRow(e *experiment, c Change) *ledger.Run {
 		Command: toJSON(e.cfg.CommandFor(e.run, e.unit.Attempt)), Limits: toJSON(limitsOf(e)),
 		QueuedAt: e.queuedAt, StartedAt: e.unit.Since, MemoryMax: e.memoryMax(), Boot: s.Boot,
 	}
+	if e.figures.invocation == e.unit.Invocation {
+		r.Figures = e.figures.row()
+	}
 	if c.Ended != nil {
 		endRow(r, *c.Ended, c.Reason, c.At)
+		r.Figures = s.judged(e.figures, r)
 	}
 	return r
 }

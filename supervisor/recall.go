@@ -192,12 +192,14 @@ func (s *Supervisor) noteRun(e *experiment, ev transient.Ended) {
 
 // writeEnd writes how a run ended that no experiment has any more.
 func (s *Supervisor) writeEnd(ev transient.Ended, run int) {
+	felt := s.recallFigures(ev.Unit.Invocation)
 	s.closeRow(ev.Unit.Invocation)
 	r := &ledger.Run{
 		Experiment: ev.Unit.Experiment, Run: run, Attempt: ev.Unit.Attempt,
 		Invocation: ev.Unit.Invocation, Unit: ev.Unit.Name, Boot: s.Boot,
 	}
 	endRow(r, ev.Outcome, Describe(ev.Outcome), time.Now())
+	r.Figures = s.judged(felt, r)
 	s.write(ledger.Write{Run: r}, s.settleEnd(ev.Unit))
 }
 
@@ -218,6 +220,7 @@ func (s *Supervisor) loseRest() {
 		lost := transient.Outcome{Result: transient.Lost, ExitCode: -1}
 		row := ledger.Run{Experiment: r.Experiment, Run: r.Run, Attempt: r.Attempt}
 		endRow(&row, lost, s.lostReason(r.Boot), time.Now())
+		row.Figures = s.judged(figuresIn(r), &row)
 		s.write(ledger.Write{Run: &row}, nil)
 	}
 }
@@ -300,6 +303,7 @@ func (s *Supervisor) recallRun(e *experiment) {
 		return
 	}
 	lost := transient.Outcome{Result: transient.Lost, ExitCode: -1, Ended: time.Now()}
+	e.figures = s.recallFigures(p.Invocation)
 	s.closeRow(p.Invocation)
 	e.stop.cause, e.stop.why = e.cause, p.Reason
 	switch {

@@ -110,6 +110,7 @@ func (s *Supervisor) start(e *experiment) {
 	e.run = e.nextRun()
 	kind := transient.Kind(e.cfg.Kind)
 	e.unit = transient.Unit{Name: transient.UnitName(e.cfg.ID, kind), Experiment: e.cfg.ID, Run: e.run, Attempt: e.attempt, Kind: kind}
+	e.figures = figures{}
 	e.uses, e.holds, e.answered, e.outdated = measured{}, 0, false, nil
 	e.cause, e.place, e.savedAt = NoCause, place{}, time.Time{}
 	s.launching++

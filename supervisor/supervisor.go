@@ -162,6 +162,7 @@ type state struct {
 	felt     bool           // there was a reading
 	feelBy   time.Time      // when to go on without one
 
+	watching   watch
 	measuredAt time.Time // when what units use was last read
 
 	probes    int             // health checks that have no answer yet

@@ -99,6 +99,9 @@ func (s *Supervisor) measure(now time.Time) {
 		for _, e := range s.experiments {
 			if u, known := uses[e.unit.Invocation]; known {
 				e.uses = e.uses.next(u, at, e.unit.Since)
+				if u.SwapKnown {
+					e.figures.addSwap(u.Swap)
+				}
 			}
 		}
 		for _, o := range s.orphans {
