@@ -59,8 +59,9 @@ type figures struct {
 }
 
 // add takes what was felt until at. Time longer than gap was not watched: nobody
-// knows what it was like. share is the run's part of the power.
-func (g *figures) add(f feeling, at time.Time, gap time.Duration, share float64) {
+// knows what it was like. share is the run's part of the power; shared says that others
+// ran besides it.
+func (g *figures) add(f feeling, at time.Time, gap time.Duration, share float64, shared bool) {
 	if g.upTo.IsZero() {
 		return
 	}
@@ -77,7 +78,7 @@ func (g *figures) add(f feeling, at time.Time, gap time.Duration, share float64)
 	if milliwatts, known := f.power.Get(); known {
 		g.joules += float64(max(0, milliwatts)) / 1000 * dt.Seconds() * share
 		g.powered += dt
-		g.shared = g.shared || share < 1
+		g.shared = g.shared || shared
 	}
 	if !f.hottest.Known {
 		return

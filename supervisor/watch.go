@@ -78,7 +78,7 @@ func (s *Supervisor) credit(f feeling, at time.Time, only *experiment) {
 	parts := shares(uses, s.cooling.cpus, f.gpu)
 	for i, e := range running {
 		if only == nil || e == only {
-			e.figures.add(f, at, s.gap(), parts[i])
+			e.figures.add(f, at, s.gap(), parts[i], len(uses) > 1)
 		}
 	}
 }
