@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"iter"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -35,13 +36,17 @@ func newHistory(stdout io.Writer) *cobra.Command {
 		Short:   "Show the runs of the past",
 		Long: `Show the runs of the past, the newest last: of all experiments, or of some.
 
+-o wide shows what each run felt too: how hot it was, what energy it took (~: others
+ran besides it, so that is an estimate), for how long it was throttled, and TAINTED:
+clean, or what makes its measurements doubtful. -o json has everything.
+
 It reads the ledger itself, so it works whether or not brainjar runs. Exit codes:
 0 ok, 1 failed, 4 an experiment that the ledger has never heard of.`,
 		RunE: func(cmd *cobra.Command, ids []string) error { return h.show(cmd, stdout, ids) },
 	}
 	cmd.Flags().BoolVar(&h.user, "user", false, "the ledger of your own service manager's brainjar")
 	stateFlag(cmd, &h.state)
-	cmd.Flags().StringVarP(&h.format, "output", "o", "table", "table or json")
+	cmd.Flags().StringVarP(&h.format, "output", "o", "table", "table, wide or json")
 	cmd.Flags().StringVar(&h.since, "since", "", "only runs that began at or after this: a time (2026-03-01, \"2026-03-01 12:00\", RFC 3339) or so long ago (36h)")
 	cmd.Flags().IntVarP(&h.limit, "lines", "n", 0, "only the newest so many runs")
 	cmd.Flags().StringSliceVar(&h.results, "result", nil, "only runs with one of these results, such as oom-kill")
@@ -54,8 +59,8 @@ func (h *history) show(cmd *cobra.Command, stdout io.Writer, ids []string) error
 	if query.Since, err = sinceTime(h.since, time.Now()); err != nil {
 		return usageError(cmd, err)
 	}
-	if h.format != "table" && h.format != "json" {
-		return usageError(cmd, fmt.Errorf("cannot print %q: -o wants table or json", h.format))
+	if h.format != "table" && h.format != "wide" && h.format != "json" {
+		return usageError(cmd, fmt.Errorf("cannot print %q: -o wants table, wide or json", h.format))
 	}
 	if h.limit < 0 {
 		return usageError(cmd, fmt.Errorf("cannot show %d runs", h.limit))
@@ -84,10 +89,13 @@ func (h *history) show(cmd *cobra.Command, stdout io.Writer, ids []string) error
 		}
 	}
 	w := bufio.NewWriterSize(stdout, 64<<10)
-	if h.format == "json" {
+	switch h.format {
+	case "json":
 		err = printJSON(w, reader.HistoryJSON(cmd.Context(), query))
-	} else {
-		err = printTable(w, reader.History(cmd.Context(), query, tableColumns...))
+	case "wide":
+		err = printTable(w, reader.History(cmd.Context(), query, slices.Concat(tableColumns, feltColumns)...), true)
+	default:
+		err = printTable(w, reader.History(cmd.Context(), query, tableColumns...), false)
 	}
 	return errors.Join(err, w.Flush())
 }
@@ -131,9 +139,13 @@ var tableColumns = []string{
 	"experiment", "run", "attempt", "started_at", "ended_at", "result", "reason", "exit_code", "signal", "memory_peak", "cpu_seconds",
 }
 
-func printTable(w *bufio.Writer, runs iter.Seq2[ledger.Run, error]) error {
+func printTable(w *bufio.Writer, runs iter.Seq2[ledger.Run, error], wide bool) error {
 	t := table{w: w}
-	t.row([]string{"EXPERIMENT", "RUN", "ATTEMPT", "STARTED", "LASTED", "RESULT", "CODE", "PEAK", "CPU", "REASON"})
+	head := []string{"EXPERIMENT", "RUN", "ATTEMPT", "STARTED", "LASTED", "RESULT", "CODE", "PEAK", "CPU"}
+	if wide {
+		head = append(head, feltHead...)
+	}
+	t.row(append(head, "REASON"))
 	for r, err := range runs {
 		if err != nil {
 			return err
@@ -149,10 +161,14 @@ func printTable(w *bufio.Writer, runs iter.Seq2[ledger.Run, error]) error {
 		if !r.EndedAt.IsZero() {
 			cpu = strconv.FormatFloat(r.CPUSeconds, 'f', 1, 64) + "s"
 		}
-		t.row([]string{
+		cells := []string{
 			r.Experiment, strconv.Itoa(r.Run), strconv.Itoa(r.Attempt), localTime(r.StartedAt), lasted(&r),
-			cmp.Or(r.Result, "-"), cmp.Or(code, "-"), peak, cpu, r.Reason,
-		})
+			cmp.Or(r.Result, "-"), cmp.Or(code, "-"), peak, cpu,
+		}
+		if wide {
+			cells = append(cells, feltCells(r.Figures)...)
+		}
+		t.row(append(cells, r.Reason))
 	}
 	t.flush()
 	return nil

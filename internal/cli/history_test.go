@@ -31,6 +31,13 @@ func writeRuns(t testing.TB, dir string, n int) {
 		}
 		code := 3
 		r.ExitCode = &code
+		celsius, joules, throttled, shared := 61.25, 1234.4, 12.0, i == 1
+		switch i {
+		case 0:
+			r.Figures = ledger.Figures{MaxTemperature: &celsius, EnergyJoules: &joules, EnergyShared: &shared, ThrottledSeconds: new(float64), Tainted: ledger.Clean}
+		case 1:
+			r.Figures = ledger.Figures{EnergyJoules: &joules, EnergyShared: &shared, ThrottledSeconds: &throttled, Tainted: "throttled by hardware 12s"}
+		}
 		if i%5 == 4 {
 			r.ExitCode, r.Result, r.Signal, r.Reason, r.OOMKills = nil, "oom-kill", "SIGKILL", "killed for memory", 1
 		}
@@ -93,6 +100,24 @@ func TestHistory(t *testing.T) {
 	if r["experiment"] != "e4" || r["exit_code"] != 3.0 || r["started_at"] != "2026-03-01T12:18:00.000000Z" || r["signal"] != nil ||
 		fmt.Sprint(r["command"]) != "[/bin/sh -c exit 3]" || r["memory_peak"] != 1048576.0 || runs[2]["result"] != nil || runs[2]["ended_at"] != nil {
 		t.Errorf("%v", runs)
+	}
+}
+
+// -o wide shows what runs felt, and where that is not known it says nothing.
+func TestHistoryWide(t *testing.T) {
+	dir := t.TempDir()
+	writeRuns(t, dir, 4)
+	code, out, errs := runMain("history", "--state", dir, "-o", "wide")
+	lines := strings.Split(out, "\n")
+	if code != 0 || errs != "" || len(lines) != 6 {
+		t.Fatalf("%d %s\n%s", code, errs, out)
+	}
+	for i, want := range []string{
+		"HOTTEST ENERGY THROTTLED TAINTED REASON", "61.2°C 1234J 0.0s clean exited", "- ~1234J 12.0s throttled by hardware 12s exited", "- - - - exited",
+	} {
+		if got := strings.Join(strings.Fields(lines[i]), " "); !strings.Contains(got, " "+want) {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 

@@ -20,7 +20,7 @@ type lastRun struct {
 	Signal     string         `json:"signal"`
 	MemoryMax  quantity.Bytes `json:"memory_max"`
 	MemoryPeak quantity.Bytes `json:"memory_peak"`
-	Tainted    string         `json:"tainted"`
+	figures
 }
 
 // explanation is a text about one experiment that is being written.
@@ -48,6 +48,9 @@ func explain(e Experiment, s Supervisor, last *lastRun, now time.Time) (sentence
 	}
 	if last != nil && !last.EndedAt.IsZero() && !phase.Active() {
 		x.ending(e, *last)
+	}
+	if last != nil && last.Run == e.Run && phase.Active() {
+		x.felt(last.figures, "So far it")
 	}
 	return x.sentences, x.advice
 }
@@ -162,10 +165,8 @@ func (x *explanation) ending(e Experiment, r lastRun) {
 	default:
 		failed = false
 	}
-	if r.Tainted != "" {
-		words += "; its measurements are tainted: " + r.Tainted
-	}
-	x.say("%s.", words)
+	x.say("%s.", words+r.tainted())
+	x.felt(r.figures, "It")
 	if failed {
 		x.advice = append([]string{fmt.Sprintf("`brainjar logs %s --run %d` shows what it wrote", e.Experiment, r.Run)}, x.advice...)
 	}

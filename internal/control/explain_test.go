@@ -14,7 +14,7 @@ import (
 func TestExplain(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
-	one, peak := 1, 8*quantity.GiB
+	one, peak, ten := 1, 8*quantity.GiB, 10.0
 	queued := func(check supervisor.Check, reason string) Experiment {
 		return Experiment{Phase: "queued", WaitsFor: string(check), Reason: reason, QueuedAt: ago(90 * time.Second)}
 	}
@@ -74,14 +74,23 @@ func TestExplain(t *testing.T) {
 		{"held", Experiment{Phase: "held", Reason: "held by ada: the fan is loud (`brainjar release a`)"}, Supervisor{}, nil, "a is held: held by ada: the fan is loud.", "`brainjar release a` queues it again"},
 		{"succeeded", Experiment{Phase: "succeeded", Reason: "exited with code 0"}, Supervisor{}, ended("success", nil),
 			"a has succeeded: exited with code 0.|Run 3 ended at " + at + " after 1h0m0s with result success.", ""},
+		{"clean", Experiment{Phase: "succeeded", Reason: "exited with code 0"}, Supervisor{}, ended("success", func(r *lastRun) {
+			hottest, energy, watched := 71.46, 36_000.0, 3600.0
+			r.figures = figures{MaxTemperature: &hottest, MaxTemperatureZone: "tj-thermal", EnergyJoules: &energy, EnergySeconds: &watched, EnergyShared: true, Tainted: "clean"}
+		}), "a has succeeded: exited with code 0.|Run 3 ended at " + at + " after 1h0m0s with result success." +
+			"|It was at most 71.5 °C hot (tj-thermal) and took 36 kJ, 10.0 W on average, by an estimate, since others ran besides it.", ""},
+		{"goes on", Experiment{Phase: "running", Run: 3, PID: 77, StartedAt: ago(3 * time.Hour)}, Supervisor{}, &lastRun{Run: 3, figures: figures{EnergyJoules: &ten, EnergySeconds: &ten}},
+			"a runs: run 3, for 3h0m0s, process 77.|So far it took 10 J, 1.0 W on average.", ""},
+		{"runs after one that was hot", Experiment{Phase: "running", Run: 4, PID: 77, StartedAt: ago(3 * time.Hour)}, Supervisor{}, &lastRun{Run: 3, figures: figures{MaxTemperature: &ten}},
+			"a runs: run 4, for 3h0m0s, process 77.", ""},
 		{"stopped", Experiment{Phase: "stopped", Reason: "died by SIGTERM"}, Supervisor{}, ended("stopped", nil),
 			"a was stopped: died by SIGTERM.|Run 3 ended at " + at + " after 1h0m0s with result stopped.", "`brainjar start a` starts it again"},
 		{"out of memory", failed("killed for memory; gave up after 3 restarts"), Supervisor{}, ended("oom-kill", func(r *lastRun) { r.MemoryPeak = peak }),
 			"a has failed: killed for memory; gave up after 3 restarts.|Run 3 ended at " + at + " after 1h0m0s with result oom-kill: killed at memory_max 8G, peak 8G.",
 			"try memory_max = \"10G\", in its file or by `brainjar set a memory_max=10G`|`brainjar logs a --run 3` shows what it wrote|`brainjar start a` tries again, with its count of restarts begun anew"},
 		{"submitted, out of memory", Experiment{Phase: "failed", Reason: "killed for memory", Submitted: true}, Supervisor{},
-			ended("oom-kill", func(r *lastRun) { r.MemoryMax = 300 * quantity.MiB; r.Tainted = "hot" }),
-			"a has failed: killed for memory.|Run 3 ended at " + at + " after 1h0m0s with result oom-kill: killed at memory_max 300M; its measurements are tainted: hot.",
+			ended("oom-kill", func(r *lastRun) { r.MemoryMax = 300 * quantity.MiB; r.Tainted = "over-current 3" }),
+			"a has failed: killed for memory.|Run 3 ended at " + at + " after 1h0m0s with result oom-kill: killed at memory_max 300M; its measurements are tainted: over-current 3.",
 			"try memory_max = \"375M\": `brainjar set a memory_max=375M`|`brainjar logs a --run 3` shows what it wrote|`brainjar start a` tries again, with its count of restarts begun anew"},
 		{"signal", failed("died by SIGSEGV"), Supervisor{}, ended("signal", func(r *lastRun) { r.Signal = "SIGSEGV" }),
 			"a has failed: died by SIGSEGV.|Run 3 ended at " + at + " after 1h0m0s with result signal: SIGSEGV.",

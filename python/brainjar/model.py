@@ -173,10 +173,18 @@ class Run:
     memory_peak: Optional[int] = None
     gpu_memory_peak: Optional[int] = None
     cpu_seconds: Optional[float] = None
-    max_temperature: Optional[float] = None
-    energy_joules: Optional[float] = None
+    max_temperature: Optional[float] = None  # °C
+    max_temperature_zone: str = ""
+    energy_joules: Optional[float] = None  # its share of what the board took
+    energy_seconds: Optional[float] = None  # for how long that was known
+    energy_shared: Optional[bool] = None  # others ran besides it: an estimate
     throttled_seconds: Optional[float] = None
-    tainted: str = ""
+    throttled_hardware: Optional[float] = None  # seconds
+    throttled_brainjar: Optional[float] = None  # seconds
+    over_current_events: Optional[int] = None
+    swap_peak: Optional[int] = None  # bytes
+    watched_seconds: Optional[float] = None
+    tainted: str = ""  # "clean", or why not; "": it has not ended, or nobody could watch
     boot: str = ""
 
 
