@@ -25,6 +25,7 @@ const (
 // watch is how it stands with the figures of runs.
 type watch struct {
 	latest    feeling
+	latestAt  time.Time
 	power     quantity.Milliwatts // of the board, as last known
 	powerAt   time.Time           // zero: it never was
 	sampledAt time.Time
@@ -42,9 +43,9 @@ func (s *Supervisor) watch(r sensors.Reading, hottest Temperature, stage Stage) 
 	} else if !w.powerAt.IsZero() && r.At.Sub(w.powerAt) <= s.gap() {
 		f.power = sensors.Value[quantity.Milliwatts]{State: sensors.OK, V: w.power}
 	}
-	s.credit(f, r.At, nil)
+	s.credit(f, r.At)
 	f.overloads = 0 // they have been counted
-	w.latest = f
+	w.latest, w.latestAt = f, r.At
 	if !w.sampledAt.IsZero() && r.At.Sub(w.sampledAt) < sampleEvery-s.Config.Thermal.Interval/10 {
 		return
 	}
@@ -62,8 +63,8 @@ func (e *experiment) watched() bool {
 	return e.phase.Active() && e.unit.Invocation != "" && e.figures.invocation == e.unit.Invocation && !e.figures.upTo.IsZero()
 }
 
-// credit gives each run its part of what was felt until at, or one of them alone.
-func (s *Supervisor) credit(f feeling, at time.Time, only *experiment) {
+// credit gives each run its part of what was felt until at.
+func (s *Supervisor) credit(f feeling, at time.Time) {
 	var running []*experiment
 	var uses []use
 	for _, e := range s.experiments {
@@ -77,9 +78,15 @@ func (s *Supervisor) credit(f feeling, at time.Time, only *experiment) {
 	}
 	parts := shares(uses, s.cooling.cpus, f.gpu)
 	for i, e := range running {
-		if only == nil || e == only {
-			e.figures.add(f, at, s.gap(), parts[i], len(uses) > 1)
-		}
+		e.figures.add(f, at, s.gap(), parts[i], len(uses) > 1)
+	}
+}
+
+// creditUntil is credit with what was read last, before a run is added or goes. If
+// that is long ago, nobody knows what the time since was like.
+func (s *Supervisor) creditUntil(at time.Time) {
+	if !s.watching.latestAt.IsZero() && at.Sub(s.watching.latestAt) <= s.gap() {
+		s.credit(s.watching.latest, at)
 	}
 }
 
@@ -90,7 +97,9 @@ func (s *Supervisor) beginFigures(e *experiment, u transient.Unit) {
 		e.figures = s.recallFigures(u.Invocation)
 	}
 	if e.figures.upTo.IsZero() {
-		e.figures.upTo = time.Now()
+		now := time.Now()
+		s.creditUntil(now)
+		e.figures.upTo = now
 	}
 }
 
@@ -112,7 +121,7 @@ func (s *Supervisor) closeFigures(e *experiment, o transient.Outcome) {
 		now = now.Add(-max(0, now.Round(0).Sub(o.Ended.Round(0)))) // brainjar hears of it later
 	}
 	if e.watched() {
-		s.credit(s.watching.latest, now, e)
+		s.creditUntil(now)
 	}
 }
 

@@ -121,6 +121,44 @@ func TestFiguresOutliveBrainjar(t *testing.T) {
 	})
 }
 
+// What was read last holds until a run ends, also of one that is over between two
+// readings; but not what was read long ago.
+func TestFiguresBetweenReadings(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		st.book = newBook()
+		h := st.begin(head + experiment("soon", "autostart = false", "sleep=100ms") + experiment("late", "autostart = false", "sleep=100ms") +
+			experiment("long", "", "sleep=60s"))
+		h.awaitPhase(supervisor.Running, time.Second, "long")
+		for _, id := range []string{"soon", "late"} {
+			h.board(50, 3, nil)
+			if id == "late" {
+				time.Sleep(10 * time.Second) // the sensors say nothing
+			}
+			if err := h.Supervisor.Start(st.Context(), id); err != nil {
+				st.Fatal(err)
+			}
+			h.awaitPhase(supervisor.Succeeded, time.Second, id)
+		}
+		soon, late := h.run("soon/1"), h.run("late/1")
+		if soon.Tainted != ledger.Clean || !near(soon.WatchedSeconds, 0.1, 0.02) || !near(soon.EnergySeconds, 0.1, 0.02) {
+			st.Errorf("soon: %s", said(soon))
+		}
+		if late.Figures != (ledger.Figures{}) {
+			st.Errorf("late: %s", said(late))
+		}
+		h.board(50, 250, nil)
+		h.awaitPhase(supervisor.Succeeded, 20*time.Second, "long")
+		long := h.run("long/1")
+		if !strings.HasPrefix(long.Tainted, "unwatched ") || !near(long.EnergySeconds, 50, 3) {
+			st.Errorf("long: %s", said(long))
+		}
+		if all := *long.EnergyJoules + *soon.EnergyJoules; math.Abs(all-10**long.EnergySeconds) > 0.1 {
+			st.Errorf("%.2f J of %.2f J", all, 10**long.EnergySeconds)
+		}
+		h.drain()
+	})
+}
+
 // A machine that feels nothing says so: nothing is known, and nothing is called clean.
 func TestFiguresWithoutSensors(t *testing.T) {
 	onFake(t, func(st stage, _ *transienttest.Fake) {

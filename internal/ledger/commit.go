@@ -102,7 +102,7 @@ func commit(ctx context.Context, db *sql.DB, p *pile) error {
 			nullTime(r.QueuedAt), nullTime(r.StartedAt), nullTime(r.EndedAt), known(r.Result), known(r.Reason), deref(r.ExitCode),
 			known(r.Signal), oomKills, size(r.MemoryMax), size(r.MemoryPeak), size(r.GPUMemoryPeak), cpu, known(r.Boot))
 		if r.Figures != (Figures{}) {
-			put(putFigures, append([]any{r.Experiment, r.Run}, r.Figures.values()...)...)
+			put(putFigures, append([]any{r.Experiment, r.Run}, figureValues(r.Figures)...)...)
 		}
 	}
 	for _, e := range p.events {

@@ -32,8 +32,8 @@ type Figures struct {
 // Clean is what Figures.Tainted says of a run of which nothing doubtful was seen.
 const Clean = "clean"
 
-// or is f, and what it leaves out as old says.
-func (f Figures) or(old Figures) Figures {
+// mergeFigures is f, and what it leaves out as old says.
+func mergeFigures(old, f Figures) Figures {
 	return Figures{
 		MaxTemperature:     cmp.Or(f.MaxTemperature, old.MaxTemperature),
 		MaxTemperatureZone: cmp.Or(f.MaxTemperatureZone, old.MaxTemperatureZone),
@@ -61,8 +61,8 @@ const putFigures = `UPDATE runs SET
 	tainted = coalesce(?14, tainted)
 	WHERE experiment = ?1 AND run = ?2`
 
-// values are the figures for the database, in the order of putFigures.
-func (f Figures) values() []any {
+// figureValues are figures for the database, in the order of putFigures.
+func figureValues(f Figures) []any {
 	var swap any
 	if f.SwapPeak != nil {
 		swap = int64(*f.SwapPeak)

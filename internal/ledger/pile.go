@@ -127,7 +127,7 @@ func merge(old, r Run) Run {
 	r.MemoryPeak = cmp.Or(r.MemoryPeak, old.MemoryPeak)
 	r.GPUMemoryPeak = cmp.Or(r.GPUMemoryPeak, old.GPUMemoryPeak)
 	r.CPUSeconds = cmp.Or(r.CPUSeconds, old.CPUSeconds)
-	r.Figures = r.Figures.or(old.Figures)
+	r.Figures = mergeFigures(old.Figures, r.Figures)
 	r.Boot = cmp.Or(r.Boot, old.Boot)
 	return r
 }
