@@ -23,6 +23,7 @@ type book struct {
 	wanted map[string]ledger.Wanted
 	runs   map[string]ledger.Run // by "experiment/run"
 	events []ledger.Event
+	sensed []ledger.Sample
 	boot   string
 	writes int
 	broken error // what keeps writes from the disk
@@ -72,6 +73,7 @@ func (b *book) apply(w ledger.Write) {
 	if w.Event != nil {
 		b.events = append(b.events, *w.Event)
 	}
+	b.sensed = append(b.sensed, w.Samples...)
 	if w.Wanted != nil {
 		b.wanted[w.Wanted.Experiment] = *w.Wanted
 	}

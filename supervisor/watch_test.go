@@ -68,6 +68,13 @@ func TestRunFigures(t *testing.T) {
 		})
 		h.board(55, 100, nil)
 		h.awaitPhase(supervisor.Succeeded, 5*time.Second, "busy")
+		rows := make(map[string]int)
+		for _, sample := range h.book.sensed {
+			rows[sample.Name]++
+		}
+		if rows["tj-thermal"] != 5 || rows["power"] != 5 || len(rows) != 2 { // in 42 s
+			st.Errorf("samples %v", rows)
+		}
 		lazy, busy := h.run("lazy/1"), h.run("busy/1")
 		if lazy.Tainted != ledger.Clean || !near(lazy.EnergyJoules, 0, 2) || !*lazy.EnergyShared || !near(lazy.EnergySeconds, 10, 0.5) {
 			st.Errorf("lazy: %q, %s", lazy.Tainted, said(lazy))
