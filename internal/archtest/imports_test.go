@@ -20,7 +20,7 @@ const anything = "*"
 // point down. Tests may import more, see TestPackagesImportDownwards.
 var layers = map[string][]string{
 	".":                       {anything},
-	"internal/cli":            {"internal/config", "internal/control", "internal/journal", "internal/ledger", "internal/quantity", "internal/runlog", "sensors", "supervisor", "transient"},
+	"internal/cli":            {"internal/config", "internal/control", "internal/envfile", "internal/journal", "internal/ledger", "internal/legacy", "internal/quantity", "internal/runlog", "sensors", "supervisor", "transient"},
 	"internal/control":        {"internal/config", "internal/journal", "internal/ledger", "internal/quantity", "internal/runlog", "sensors", "supervisor", "transient"},
 	"supervisor":              {"internal/config", "internal/ledger", "internal/quantity", "internal/runlog", "sensors", "transient"},
 	"internal/config":         {"internal/quantity"},
@@ -30,6 +30,8 @@ var layers = map[string][]string{
 	"sensors/sensorstest":     {},
 	"internal/ledger":         {"internal/quantity"},
 	"internal/runlog":         {"internal/quantity"},
+	"internal/legacy":         {"internal/config", "internal/envfile", "internal/quantity"},
+	"internal/envfile":        {},
 	"internal/journal":        {},
 	"internal/quantity":       {},
 	"internal/archtest":       {},

@@ -1,62 +1,66 @@
-package cli
+// Package envfile reads environment files as systemd.exec(5) has them under
+// EnvironmentFile=: NAME=value lines, comments with # or ;, quotes, and a \ at the end
+// of a line that goes on. It knows text alone: neither files, nor what a variable means.
+package envfile
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"strings"
 )
 
-// readVariables adds the variables of an environment file, as systemd.exec(5) has
-// them under EnvironmentFile=: NAME=value lines, comments with # or ;, quotes, and a
-// \ at the end of a line that goes on. A "-" before the path allows it to be absent.
-func readVariables(path string, into map[string]any) error {
-	path, optional := strings.CutPrefix(path, "-")
-	content, err := os.ReadFile(path)
-	switch {
-	case optional && errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return fmt.Errorf("cannot read the environment file: %w", err)
-	}
-	parsed, err := parseVariables(string(content))
-	if err != nil {
-		return fmt.Errorf("cannot read the environment file %s: %w", path, err)
-	}
-	for name, value := range parsed {
-		into[name] = value
-	}
-	return nil
+// Variable is one assignment of a file.
+type Variable struct {
+	Name, Value string
+	Line        int // from 1, where it begins
 }
 
-func parseVariables(text string) (map[string]string, error) {
-	variables := make(map[string]string)
+// SyntaxError is a line that is no assignment.
+type SyntaxError struct {
+	Line    int // from 1
+	Message string
+}
+
+// Error writes "line 3: want NAME=value".
+func (e SyntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Message) }
+
+// maxProblems is how many problems of a file are told: what follows the last is not
+// read, for it is no such file at all.
+const maxProblems = 100
+
+// Parse returns all variables in the order of the file, one that is assigned twice
+// included, and the lines that are no assignments: those are passed over.
+func Parse(text string) (variables []Variable, problems []SyntaxError) {
 	rest := strings.ReplaceAll(text, "\r\n", "\n")
 	line := 1
-	for rest != "" {
+	for rest != "" && len(problems) < maxProblems {
 		trimmed := strings.TrimLeft(rest, " \t")
 		if trimmed == "" {
 			break
 		}
-		if strings.ContainsRune("#;\n", rune(trimmed[0])) {
-			_, rest, _ = strings.Cut(trimmed, "\n")
+		first, following, _ := strings.Cut(trimmed, "\n")
+		if first == "" || first[0] == '#' || first[0] == ';' {
+			rest = following
 			line++
 			continue
 		}
 		name, after, found := strings.Cut(trimmed, "=")
 		name = strings.TrimSpace(name)
-		if !found || name == "" || strings.ContainsAny(name, " \t\n\"'") {
-			return nil, fmt.Errorf("line %d: want NAME=value", line)
+		message := "want NAME=value"
+		if found && name != "" && !strings.ContainsAny(name, " \t\n\"'") {
+			value, remaining, err := parseValue(after)
+			if err == nil {
+				variables = append(variables, Variable{name, value, line})
+				line += strings.Count(rest[:len(rest)-len(remaining)], "\n")
+				rest = remaining
+				continue
+			}
+			message = err.Error()
 		}
-		value, remaining, err := parseValue(after)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", line, err)
-		}
-		line += strings.Count(rest[:len(rest)-len(remaining)], "\n")
-		variables[name], rest = value, remaining
+		problems = append(problems, SyntaxError{line, message})
+		rest = following
+		line++
 	}
-	return variables, nil
+	return variables, problems
 }
 
 // parseValue reads a value to the end of its line, and returns what follows.
