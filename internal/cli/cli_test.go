@@ -33,12 +33,12 @@ func TestScript(t *testing.T) {
 	})
 }
 
-// call runs the command line; the files that it names lie in the script's
-// directory.
+// call runs the command line; the files, and the directory for import, that it names
+// lie in the script's directory.
 func call(ts *testscript.TestScript, args []string) int {
 	args = slices.Clone(args)
 	for i, arg := range args {
-		if strings.HasSuffix(arg, ".toml") {
+		if strings.HasSuffix(arg, ".toml") || i == 1 && args[0] == "import" {
 			args[i] = ts.MkAbs(arg)
 		}
 	}
