@@ -39,6 +39,9 @@ func (fs FS) cpuTimes(ctx context.Context) (cpuTimes, error) {
 	return times, nil
 }
 
+// tick is the step in which the kernel counts the time of CPUs, in seconds (USER_HZ).
+const tick = 0.01
+
 // usage returns how busy the CPUs were between two samples. CPUs that are
 // missing from one of them are left out: power modes of a Jetson take CPUs
 // away and bring them back.
@@ -57,7 +60,7 @@ func usage(before, now cpuTimes) CPU {
 		busy += math.Max(0, work)
 		total += math.Max(0, work) + math.Max(0, idle)
 	}
-	if total == 0 {
+	if total < tick/2 { // sums of what did not change are not quite 0
 		return CPU{Count: len(now)}
 	}
 	return CPU{

@@ -28,6 +28,7 @@ type Report struct {
 	Hold               string      // why nothing may start; "" if something may
 	Stage              string      // of the governor: "cool", "hold", "quota 75 %", …, "stop"
 	Hottest            Temperature // of the zones that count
+	ThermalZones       []string    // patterns of these; nil: heat is not looked at
 	Experiments        []Status    // those that were asked for
 	Phases             map[Phase]int
 }
@@ -128,6 +129,9 @@ func (s *Supervisor) report() Report {
 		Slots: room.Slots, SlotsUsed: room.SlotsUsed, Budget: room.Budget, BudgetUsed: room.BudgetUsed,
 		Available: s.memory.Available, AvailableKnown: s.memory.State == sensors.OK,
 		Hold: room.Hold, Stage: s.heat.String(), Hottest: s.hottest, Phases: make(map[Phase]int),
+	}
+	if s.Config.Thermal.Enabled {
+		r.ThermalZones = s.Config.Thermal.Zones
 	}
 	for _, e := range s.experiments {
 		r.Phases[e.phase]++

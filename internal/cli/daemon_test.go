@@ -28,6 +28,7 @@ type testDaemon struct {
 	socket string
 	fake   *transienttest.Fake
 	logs   control.Logs
+	feels  func(context.Context, []string) (control.Sensors, error)
 
 	*supervisor.Supervisor
 	cancel context.CancelFunc
@@ -86,7 +87,7 @@ func (d *testDaemon) begin() {
 		d.fatal("%v", err)
 		return
 	}
-	server := &control.Server{Supervisor: d.Supervisor, Hub: hub, Listener: listener, Logs: d.logs, History: control.Ledger{Path: path}, Version: "test", Log: log}
+	server := &control.Server{Supervisor: d.Supervisor, Hub: hub, Listener: listener, Logs: d.logs, Sensors: d.feels, History: control.Ledger{Path: path}, Version: "test", Log: log}
 	d.over.Go(func() { book.Run(ctx) })
 	d.over.Go(func() { _ = d.fake.Run(ctx) })
 	d.over.Go(func() { _ = server.Run(ctx); listener.Close() })

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -71,19 +70,11 @@ type brainjar struct {
 	stderr  io.Writer
 	logs    *runlog.Logs   // of experiments with log = "file"
 	signals chan os.Signal // from the first moment on: a stop that comes early is no kill
-	latest  latestReading
+	feels   machine
 }
 
 // socketName is the name of the control socket in the runtime directory.
 const socketName = "control.sock"
-
-// latestReading is the newest reading of the sensors.
-type latestReading struct {
-	p atomic.Pointer[sensors.Reading]
-}
-
-// get returns the reading, nil if there was none.
-func (l *latestReading) get() any { return l.p.Load() }
 
 func (b *brainjar) run(path string) error {
 	b.signals = make(chan os.Signal, 4)
@@ -136,6 +127,7 @@ func (b *brainjar) run(path string) error {
 		Notify: notifier(), Watchdog: watchdogInterval(), Observe: hub.Change, Noted: hub.Note,
 	}
 	b.heatFiles(&settings, runtimeDir)
+	b.feels.fs, b.feels.caps = sensors.FS(b.sysroot), filepath.Join(runtimeDir, clocksName)
 	s := supervisor.New(settings)
 	listener, err := control.Listen(filepath.Join(runtimeDir, socketName), !b.user)
 	if err != nil {
@@ -148,7 +140,7 @@ func (b *brainjar) run(path string) error {
 	server := &control.Server{
 		Supervisor: s, Hub: hub, Listener: listener, History: control.Ledger{Path: filepath.Join(state, ledgerName)},
 		Logs:    control.Output{Files: b.logs, Ledger: filepath.Join(state, ledgerName), User: b.user},
-		Sensors: b.latest.get, Version: Version, Log: b.log,
+		Sensors: b.feels.get, Version: Version, Log: b.log,
 	}
 	debug.SetGCPercent(gcPercent)
 	b.log.Info("brainjar runs", "version", Version, "config", path, "experiments", len(cfg.Experiments),
@@ -221,7 +213,7 @@ func (b *brainjar) supervise(s *supervisor.Supervisor, server *control.Server, m
 	})
 	background.Go(func() {
 		_ = sampler.Run(ctx, func(r sensors.Reading) {
-			b.latest.p.Store(&r)
+			b.feels.keep(r)
 			select {
 			case readings <- r:
 			case <-ctx.Done():

@@ -229,10 +229,3 @@ func (s *Server) reload(_ http.ResponseWriter, q *http.Request) (any, error) {
 	p, err := s.Supervisor.Reload(q.Context(), r.Restart)
 	return planOf(p), err
 }
-
-func (s *Server) sensors(http.ResponseWriter, *http.Request) (any, error) {
-	if s.Sensors == nil {
-		return nil, supervisor.ErrNotReady
-	}
-	return s.Sensors(), nil
-}

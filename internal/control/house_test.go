@@ -125,7 +125,9 @@ func (h *house) begin(with ...func(*control.Server)) {
 	h.listener.Group = group
 	server := &control.Server{
 		Supervisor: h.Supervisor, Hub: h.hub, Listener: h.listener, History: control.Ledger{Path: h.ledger()},
-		Sensors: func() any { return sensors.Reading{} }, Version: "test", Log: log,
+		Sensors: func(_ context.Context, zones []string) (control.Sensors, error) {
+			return control.NewSensors(sensors.Reading{Zones: []sensors.Zone{{Name: "tj", Type: "tj"}}}, sensors.Settings{}, zones), nil
+		}, Version: "test", Log: log,
 	}
 	for _, do := range with {
 		do(server)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"brainjar/internal/control"
+	"brainjar/sensors"
 	"brainjar/supervisor"
 )
 
@@ -96,9 +97,9 @@ func TestRoutes(t *testing.T) {
 		if h.get(t, "/v1/version", &versions); versions.API != "v1" || versions.Version != "test" {
 			t.Errorf("%+v", versions)
 		}
-		var reading map[string]any
-		if h.get(t, "/v1/sensors", &reading); len(reading) == 0 {
-			t.Error("no reading")
+		var reading control.Sensors
+		if h.get(t, "/v1/sensors", &reading); len(reading.Zones) != 1 || len(reading.ThermalZones) != 1 || reading.CPU.State != sensors.Absent {
+			t.Errorf("reading is %+v", reading)
 		}
 	})
 
@@ -326,7 +327,9 @@ func TestContentType(t *testing.T) {
 
 // TestPanic: a request that brainjar fails at is answered, logged, and harms no other.
 func TestPanic(t *testing.T) {
-	h := open(t, lab, func(s *control.Server) { s.Sensors = func() any { panic("a mistake") } })
+	h := open(t, lab, func(s *control.Server) {
+		s.Sensors = func(context.Context, []string) (control.Sensors, error) { panic("a mistake") }
+	})
 	h.refused("GET", "/v1/sensors", "", http.StatusInternalServerError, control.CodeInternal)
 	if !strings.Contains(h.log.String(), "a mistake") {
 		t.Error("is not in the log")

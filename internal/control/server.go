@@ -39,9 +39,12 @@ type Server struct {
 	Listener   *Listener
 	Logs       Logs    // nil: there is no output to be read
 	History    History // nil: nothing was kept
-	Sensors    func() any
 	Version    string
 	Log        *slog.Logger
+
+	// Sensors returns the newest reading, given the patterns of the zones that
+	// count. nil: nothing is read.
+	Sensors func(ctx context.Context, zones []string) (Sensors, error)
 
 	began    time.Time
 	pid      int

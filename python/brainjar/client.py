@@ -65,7 +65,11 @@ class Client:
         return read_list(Run)(self._transport.call("GET", "/history", query) or [])
 
     def sensors(self) -> Dict[str, Any]:
-        """What the machine's sensors say, as brainjar read it last."""
+        """What the machine's sensors say, as brainjar read it last.
+
+        The fields of ``brainjar sensors -o json``: None is what is not known, and
+        ``problems`` tells what failed.
+        """
         return dict(self._transport.call("GET", "/sensors") or {})
 
     def version(self) -> Dict[str, Any]:
