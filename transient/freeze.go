@@ -29,6 +29,11 @@ func (m *Manager) freeze(ctx context.Context, unit string) error {
 	if err != nil {
 		return err
 	}
+	return m.freezeGroup(ctx, c, unit, m.group(unit))
+}
+
+// freezeGroup freezes a unit, whose control group is g.
+func (m *Manager) freezeGroup(ctx context.Context, c *conn, unit string, g group) (err error) {
 	if m.hasFreezer() {
 		err := c.manager(ctx, "FreezeUnit", []any{unit})
 		if err == nil {
@@ -36,7 +41,6 @@ func (m *Manager) freeze(ctx context.Context, unit string) error {
 		}
 		return err
 	}
-	g := m.group(unit)
 	for range freezeRounds {
 		if err := c.manager(ctx, "KillUnit", []any{unit, string(All), int32(syscall.SIGSTOP)}); err != nil {
 			return err

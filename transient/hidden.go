@@ -19,6 +19,8 @@ func Hidden(args []string) (code int, handled bool) {
 		return runRecorder(args[1:]), true
 	case scopeMode:
 		return runScopeExec(args[1:]), true
+	case trialMode:
+		return runTrial(args[1:]), true
 	}
 	return 0, false
 }

@@ -20,8 +20,9 @@ const anything = "*"
 // point down. Tests may import more, see TestPackagesImportDownwards.
 var layers = map[string][]string{
 	".":                       {anything},
-	"internal/cli":            {"internal/config", "internal/control", "internal/envfile", "internal/journal", "internal/ledger", "internal/legacy", "internal/quantity", "internal/runlog", "sensors", "supervisor", "transient"},
+	"internal/cli":            {"internal/config", "internal/control", "internal/doctor", "internal/envfile", "internal/journal", "internal/ledger", "internal/legacy", "internal/quantity", "internal/runlog", "sensors", "supervisor", "transient"},
 	"internal/control":        {"internal/config", "internal/journal", "internal/ledger", "internal/quantity", "internal/runlog", "sensors", "supervisor", "transient"},
+	"internal/doctor":         {"internal/quantity", "sensors", "transient"},
 	"supervisor":              {"internal/config", "internal/ledger", "internal/quantity", "internal/runlog", "sensors", "transient"},
 	"internal/config":         {"internal/quantity"},
 	"transient":               {"internal/quantity"},

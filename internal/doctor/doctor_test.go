@@ -1,0 +1,192 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"brainjar/internal/quantity"
+	"brainjar/sensors"
+	"brainjar/sensors/sensorstest"
+	"brainjar/transient"
+)
+
+// healthy is a machine on which nothing is to be said against anything.
+func healthy() Machine {
+	return Machine{
+		Root: true,
+		Host: transient.Host{Version: 252, Unified: true, Controllers: []string{"cpu", "memory", "pids"}, Devices: true},
+		Trials: []transient.Trial{
+			{Of: "memory_max", Tried: true, Held: true, Words: "killed"}, {Of: "cpu_quota", Tried: true, Held: true},
+			{Of: "devices", Tried: true, Held: true}, {Of: "freeze", Tried: true, Held: true},
+		},
+		Reading: sensors.Reading{
+			Zones:  []sensors.Zone{{Name: "tj-thermal", State: sensors.OK, Temperature: 41}},
+			Memory: sensors.Memory{State: sensors.OK, Total: 32 * quantity.GiB, Available: 28 * quantity.GiB},
+		},
+		Group: true, Synchronised: true,
+		State: Place{Path: "/var/lib/brainjar", Exists: true, Free: 9 * quantity.GiB}, Runtime: Place{Path: "/run/brainjar", Free: quantity.GiB},
+	}
+}
+
+// jetson makes a machine a Jetson.
+func jetson(m *Machine) {
+	m.Reading.Board = sensors.Board{SoC: sensors.Orin}
+	m.GPUDevices = []sensors.Device{{Path: "/dev/nvmap"}}
+	m.Settings.PowerMode = sensors.Value[sensors.PowerMode]{State: sensors.OK, V: sensors.PowerMode{Number: 2, Name: "MODE_30W"}}
+}
+
+// Each thing that can be wrong is said, with its verdict and what to do; nothing else is.
+func TestDiagnose(t *testing.T) {
+	broken := errors.New("no such luck")
+	for _, test := range []struct {
+		name  string
+		spoil func(*Machine)
+		want  string // name, verdict and part of words or hint; "": all is ok
+	}{
+		{"healthy", func(*Machine) {}, ""},
+		{"a healthy Jetson", jetson, ""},
+		{"no systemd", func(m *Machine) { m.HostError = broken }, "systemd fail PID 1"},
+		{"not root", func(m *Machine) { m.Root, m.HostError = false, fmt.Errorf("dial: %w", fs.ErrPermission) }, "systemd warn sudo"},
+		{"old systemd", func(m *Machine) { m.Host.Version = 237 }, "systemd fail 245"},
+		{"control groups v1", func(m *Machine) { m.Host.Unified = false }, "systemd warn v1"},
+		{"a limit that does not hold", func(m *Machine) { m.Trials[0].Held = false }, "limit memory_max fail MEMCG"},
+		{"a quota that does not hold", func(m *Machine) { m.Trials[1].Held = false }, "limit cpu_quota fail BANDWIDTH"},
+		{"devices that open", func(m *Machine) { m.Trials[2].Held = false }, "limit devices fail CGROUP_BPF"},
+		{"frozen that run", func(m *Machine) { m.Trials[3].Held = false }, "limit freeze fail cooling"},
+		{"a limit that was not tried", func(m *Machine) { m.Trials[0].Tried, m.Trials[0].Held = false, false }, "limit memory_max warn less busy"},
+		{"a limit that is not enforced", func(m *Machine) { m.Host.Devices = false; m.Trials[2].Tried = false }, "limit devices warn allow_unenforced"},
+		{"leftovers of trials", func(m *Machine) { m.TrialError = broken }, "limits warn list-units"},
+		{"no reading", func(m *Machine) { m.ReadingError = broken }, "sensors fail dmesg"},
+		{"blind", func(m *Machine) { m.Reading.Zones[0].State = sensors.Failed }, "thermal zones fail none of 1"},
+		{"no zone", func(m *Machine) { m.Reading.Zones = nil }, "thermal zones warn overheating"},
+		{"a sensor failed", func(m *Machine) { m.Reading.Problems = []sensors.Problem{{Source: "ina", Err: broken}} }, "sensor ina warn no such luck"},
+		{"no GPU nodes", func(m *Machine) { jetson(m); m.GPUDevices = nil }, "GPU fail driver"},
+		{"GPU asleep", func(m *Machine) { m.GPUError = broken }, "GPU warn no such luck"},
+		{"no nvpmodel", func(m *Machine) { jetson(m); m.Settings = sensors.Settings{} }, "power mode warn nvidia-l4t-nvpmodel"},
+		{"nvpmodel fails", func(m *Machine) {
+			jetson(m)
+			m.Settings, m.Unset = sensors.Settings{}, []sensors.Problem{{Source: "nvpmodel", Err: broken}}
+		}, "nvpmodel warn luck"},
+		{"jetson_clocks", func(m *Machine) {
+			jetson(m)
+			m.Settings.JetsonClocks = sensors.Value[bool]{State: sensors.OK, V: true}
+		}, "jetson_clocks warn --restore"},
+		{"memory is taken", func(m *Machine) { m.Reading.Memory.Available = quantity.GiB }, "memory warn ps aux"},
+		{"zram", func(m *Machine) { m.Swaps = []string{"/dev/zram0"} }, "swap warn nvzramconfig"},
+		{"swap on v2", func(m *Machine) { m.Swaps = []string{"/swapfile"} }, ""},
+		{"swap is not known", func(m *Machine) { m.SwapError = broken }, "swap warn luck"},
+		{"no brainjar", func(m *Machine) { m.Absent, m.SocketError = true, broken }, "brainjar warn does not run"},
+		{"a brainjar that is silent", func(m *Machine) { m.SocketError = broken }, "brainjar warn journalctl"},
+		{"no group", func(m *Machine) { m.Group = false }, "group brainjar warn groupadd"},
+		{"no state", func(m *Machine) { m.State.Error = broken }, "state directory fail findmnt"},
+		{"no runtime", func(m *Machine) { m.Runtime.Error = broken }, "runtime directory fail ls -ld"},
+		{"little space", func(m *Machine) { m.State.Free = 500 * quantity.MiB }, "state directory warn make room"},
+		{"full", func(m *Machine) { m.State.Free = quantity.MiB }, "state directory fail full"},
+		{"clock", func(m *Machine) { m.Synchronised = false }, "clock warn timedatectl"},
+		{"no clock", func(m *Machine) { m.ClockError = broken }, "clock warn luck"},
+		{"old units", func(m *Machine) { m.OldUnits = []string{"brain-experiment@a.service"} }, "old units fail systemctl disable --now brain-experiment@a.service"},
+		{"old units are not known", func(m *Machine) { m.OldUnitsError = broken }, "old units warn luck"},
+	} {
+		m := healthy()
+		test.spoil(&m)
+		var said []string
+		worst := OK
+		for _, c := range Diagnose(m) {
+			if c.Verdict != OK && c.Words != "none could be tried without systemd" {
+				said = append(said, c.Name+" "+string(c.Verdict)+" "+c.Words+" "+c.Hint)
+				worst = c.Verdict
+			} else if c.Hint != "" || c.Words == "" && c.Name[:5] != "limit" {
+				t.Errorf("%s: %+v", test.name, c)
+			}
+		}
+		if len(said) > 1 || (test.want == "") != (len(said) == 0) {
+			t.Errorf("%s: %q is said", test.name, said)
+			continue
+		}
+		if test.want == "" {
+			continue
+		}
+		if strings.Contains(test.want, " fail ") != (worst == Fail) || Worst(Diagnose(m)) != worst {
+			t.Errorf("%s: worst is %s", test.name, Worst(Diagnose(m)))
+		}
+		what, part, _ := strings.Cut(test.want, " "+string(worst)+" ")
+		if !strings.HasPrefix(said[0], what+" "+string(worst)) || !strings.Contains(said[0], part) {
+			t.Errorf("%s: %q is said, want %q", test.name, said[0], test.want)
+		}
+	}
+}
+
+// Every board that is known has something to say about each kind of thing.
+func TestDiagnoseBoards(t *testing.T) {
+	names, err := sensorstest.Boards()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		m := healthy()
+		machine := sensors.FS(sensorstest.Board(t, name))
+		if m.Reading, err = (&sensors.Sampler{FS: machine}).Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		m.Settings, m.Unset = machine.Settings(t.Context())
+		checks := Diagnose(m)
+		for _, c := range checks {
+			if c.Name == "" || c.Verdict == "" || c.Verdict == Fail && c.Hint == "" {
+				t.Errorf("%s: %+v", name, c)
+			}
+		}
+	}
+}
+
+// What hangs is left behind, and told; what is not asked for is not there.
+func TestAsk(t *testing.T) {
+	hang := make(chan struct{})
+	defer close(hang)
+	if _, err := ask(t.Context(), 1, func(context.Context) (int, error) { <-hang; return 1, nil })(); !errors.Is(err, errSilent) {
+		t.Errorf("%v", err)
+	}
+	if n, err := ask(t.Context(), examineLimit, func(context.Context) (int, error) { return 7, nil })(); n != 7 || err != nil {
+		t.Errorf("%d %v", n, err)
+	}
+}
+
+func TestPlace(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if p := place(dir); !p.Exists || p.Error != nil || p.Free == 0 {
+		t.Errorf("%+v", p)
+	}
+	if p := place(filepath.Join(dir, "not", "yet")); p.Exists || p.Error != nil || p.Free == 0 {
+		t.Errorf("%+v", p)
+	}
+	for _, path := range []string{file, filepath.Join(file, "below")} {
+		if p := place(path); p.Error == nil {
+			t.Errorf("%+v", p)
+		}
+	}
+}
+
+// A machine without a service manager is looked at all the same.
+func TestExamine(t *testing.T) {
+	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
+	refused := errors.New("refused")
+	m := Examine(t.Context(), Options{
+		User: true, Group: "there-is-no-such-group", StateDir: t.TempDir(), RuntimeDir: t.TempDir(),
+		Ask: func(context.Context) (bool, error) { return true, refused },
+	})
+	if m.HostError == nil || m.TrialError == nil || m.Group || !m.Absent || !errors.Is(m.SocketError, refused) || m.Reading.Memory.State != sensors.OK || m.State.Error != nil {
+		t.Errorf("%+v", m)
+	}
+	if Worst(Diagnose(m)) != Fail {
+		t.Error("without a service manager nothing is wrong")
+	}
+}
