@@ -30,7 +30,7 @@ const (
 	trialQuota  = quantity.Percent(20)
 	trialTime   = time.Second      // that the CPU is burned
 	trialLimit  = 8 * time.Second  // systemd ends what runs for longer, whatever becomes of us
-	trialClean  = 4 * time.Second  // to leave nothing behind
+	trialClean  = 5 * time.Second  // to leave nothing behind
 	tryLimit    = 10 * time.Second // for all trials
 )
 
@@ -186,12 +186,12 @@ func untried(of string, err error) Trial {
 	return Trial{Of: of, Words: "cannot be tried: " + err.Error()}
 }
 
-// Error says how the program ended.
-func (e *trialEnd) Error() string {
+// unclear is an end that says nothing about the limit.
+func (e *trialEnd) unclear() error {
 	if e.code == exitedCode {
-		return fmt.Sprintf("its program exited with code %d", e.status)
+		return fmt.Errorf("its program exited with code %d", e.status)
 	}
-	return fmt.Sprintf("its program ended by signal %d", e.status)
+	return fmt.Errorf("its program ended by signal %d", e.status)
 }
 
 // exitedCode is CLD_EXITED, waitid(2).
@@ -211,7 +211,7 @@ func (l *laboratory) memory(ctx context.Context) Trial {
 	case end.code == exitedCode && end.status == trialBroke:
 		t.Words = fmt.Sprintf("a program with %s took %s and lived", trialMemory, trialTakes)
 	default:
-		return untried(t.Of, end)
+		return untried(t.Of, end.unclear())
 	}
 	return t
 }
@@ -224,7 +224,7 @@ func (l *laboratory) cpu(ctx context.Context) Trial {
 	case err != nil:
 		return untried(t.Of, err)
 	case end.code != exitedCode || end.status < trialShare:
-		return untried(t.Of, end)
+		return untried(t.Of, end.unclear())
 	}
 	used := quantity.Percent(end.status - trialShare)
 	t.Held = used <= 2*trialQuota
@@ -244,7 +244,7 @@ func (l *laboratory) devices(ctx context.Context) Trial {
 	case end.code == exitedCode && end.status == trialBroke:
 		t.Words = "a device that was denied opened"
 	default:
-		return untried(t.Of, end)
+		return untried(t.Of, end.unclear())
 	}
 	return t
 }
@@ -275,8 +275,13 @@ const (
 // wentOn freezes a unit that burns the CPU, and returns how much of it that had then.
 func (l *laboratory) wentOn(ctx context.Context, name string) (went time.Duration, err error) {
 	var path string
-	if err := l.get(ctx, unitPath(name), serviceIface, "ControlGroup", &path); err != nil {
-		return 0, err
+	for path == "" { // until systemd has begun with it
+		if err := l.get(ctx, unitPath(name), serviceIface, "ControlGroup", &path); err != nil {
+			return 0, err
+		}
+		if err := sleep(ctx, freezeRound); err != nil {
+			return 0, errors.New("its program did not begin")
+		}
 	}
 	m := New(Options{User: l.host.User})
 	m.host, m.conn = l.host, l.conn
@@ -306,11 +311,12 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// clean stops what is left, and its slice, and waits until systemd has forgotten both.
+// clean stops what is left, with its slice, and waits until systemd has forgotten all of
+// it. It asks for that once a second: a busy systemd is not to get more to do.
 func (l *laboratory) clean(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, trialClean)
 	defer cancel()
-	for {
+	for round := 0; ; round++ {
 		units, err := l.list(ctx, l.name+"*")
 		if err != nil {
 			return fmt.Errorf("cannot clean up after the trials: %w", err)
@@ -319,14 +325,15 @@ func (l *laboratory) clean(ctx context.Context) error {
 		if len(units) == 0 {
 			return nil
 		}
-		var names []string
-		for _, u := range units {
-			names = append(names, u.Name)
+		if round%10 == 0 {
 			var job dbus.ObjectPath
-			_ = l.manager(ctx, "StopUnit", []any{u.Name, "replace"}, &job) // it is looked at again
-			_ = l.manager(ctx, "ResetFailedUnit", []any{u.Name})
+			_ = l.manager(ctx, "StopUnit", []any{l.name + ".slice", "replace"}, &job) // it is looked at again
 		}
-		if sleep(ctx, 50*time.Millisecond) != nil {
+		if sleep(ctx, 100*time.Millisecond) != nil {
+			var names []string
+			for _, u := range units {
+				names = append(names, u.Name)
+			}
 			return fmt.Errorf("cannot clean up after the trials: %s is left", strings.Join(names, ", "))
 		}
 	}

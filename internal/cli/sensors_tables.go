@@ -16,7 +16,8 @@ func (p *picture) zones(s control.Sensors) [][]string {
 	rows := [][]string{p.head("ZONE", "TEMPERATURE", "COUNTS", "TRIPS")}
 	for _, z := range s.Zones {
 		value, colour, filled := z.State.String(), "", (*float64)(nil)
-		if z.State == sensors.OK {
+		switch z.State {
+		case sensors.OK:
 			value = z.Temperature.String()
 			critical, ok := z.Trip("critical")
 			if !ok {
@@ -26,7 +27,7 @@ func (p *picture) zones(s control.Sensors) [][]string {
 			if passive, ok := z.Trip("passive"); ok && z.Temperature >= passive.Temperature {
 				colour = red
 			}
-		} else if z.State == sensors.Failed {
+		case sensors.Failed:
 			colour = red
 		}
 		if colour != "" {
