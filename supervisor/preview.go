@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -19,17 +20,28 @@ type Forecast struct {
 	Warnings   []string
 }
 
+// Machine is where a configuration is to be run.
+type Machine struct {
+	MemTotal quantity.Bytes
+	Host     *transient.Host // nil: no service manager could be asked
+	Board    Board
+}
+
 // Preview answers what Run would do first with a configuration on a machine
-// where nothing runs. host is nil where no service manager could be asked.
-func Preview(cfg *config.Config, memTotal quantity.Bytes, host *transient.Host) []Forecast {
-	room := Headroom{Slots: cfg.Supervisor.MaxConcurrent, Budget: cfg.Budget(memTotal)}
+// where nothing runs. It looks at file systems, accounts and the GPU.
+func Preview(ctx context.Context, cfg *config.Config, m Machine) []Forecast {
+	room := Headroom{Slots: cfg.Supervisor.MaxConcurrent, Budget: cfg.Budget(m.MemTotal)}
+	noGPU := m.Board.lacks(ctx, cfg)
 	forecasts := make([]Forecast, len(cfg.Experiments))
 	var candidates []Candidate
 	var asked []*Forecast
 	for i, c := range cfg.Experiments {
 		f := &forecasts[i]
 		*f = Forecast{Experiment: c, Idle: !c.Autostart}
-		f.check(host)
+		f.check(m.Host)
+		if c.GPU && noGPU != nil {
+			f.Warnings = append(f.Warnings, noGPU.Error())
+		}
 		if f.Idle || f.Refusal != nil {
 			continue
 		}

@@ -17,7 +17,7 @@ func TestPreviewOfWhatIsMissing(t *testing.T) {
 		experiment("b", "working_directory = \"/nonexistent/w\"") + experiment("c", ""))
 	host := transient.Host{Version: 252, Unified: true, Devices: true, Controllers: []string{"cpu", "cpuset", "io", "memory", "pids"}}
 	for _, h := range []*transient.Host{nil, &host} {
-		forecasts := supervisor.Preview(cfg, 64*quantity.GiB, h)
+		forecasts := supervisor.Preview(t.Context(), cfg, supervisor.Machine{MemTotal: 64 * quantity.GiB, Host: h})
 		for i, words := range [][]string{
 			{"working_directory: stat /nonexistent/w", "environment_files: stat /nonexistent/e", "user: there is no user nobody-of-that-name"},
 			{"cannot use working_directory: stat /nonexistent/w"}, {},

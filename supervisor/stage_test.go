@@ -45,6 +45,7 @@ type stage struct {
 	heat    *heatFile       // what a brainjar leaves to the next of its heat; nil: nothing
 	clocks  supervisor.Clocks
 	first   sensors.Reading // what the sensors say at first; none: a machine without zones
+	board   supervisor.Board
 }
 
 // house is a brainjar that runs on a stage.
@@ -106,7 +107,7 @@ func (st stage) begin(text string) *house {
 	if st.heat != nil {
 		settings.KeepHeat, settings.PastHeat = st.heat.keep, st.heat.read()
 	}
-	settings.Clocks = st.clocks
+	settings.Clocks, settings.Board = st.clocks, st.board
 	h.Supervisor = supervisor.New(settings)
 	ctx, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel

@@ -138,17 +138,26 @@ func (s *Supervisor) launch(e *experiment, run int) {
 			return
 		}
 	}
+	var gpu granted
 	s.do(func(ctx context.Context) error {
 		defer order.streams.Close()
 		spec, err := order.spec()
 		if err == nil {
 			spec.LogFile, err = s.logFile(order)
 		}
+		if err == nil {
+			gpu, err = order.grantGPU(ctx, s.Board, &spec)
+		}
 		if err != nil {
 			return err
 		}
 		return s.Units.Start(ctx, spec)
-	}, func(err error) { s.startAnswered(e, run, err) })
+	}, func(err error) {
+		if err == nil {
+			s.tellGrant(e, run, gpu)
+		}
+		s.startAnswered(e, run, err)
+	})
 }
 
 // startAnswered takes systemd's answer to a start. If there is a unit, events

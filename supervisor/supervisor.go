@@ -101,6 +101,9 @@ type Supervisor struct {
 	// started.
 	Logs Logs
 
+	// Board is what is asked of the machine's GPUs.
+	Board Board
+
 	// Clocks lowers the clocks of CPU and GPU. Nil: they are left alone.
 	Clocks Clocks
 	// KeepHeat writes down what is about to be done against heat, for a brainjar

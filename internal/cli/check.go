@@ -56,7 +56,7 @@ func check(ctx context.Context, stdout, stderr io.Writer, path string, user bool
 	if host != nil {
 		fmt.Fprintf(stdout, "%s\n", host)
 	}
-	refused := forecast(stdout, stderr, supervisor.Preview(cfg, memTotal, host))
+	refused := forecast(stdout, stderr, supervisor.Preview(ctx, cfg, supervisor.Machine{MemTotal: memTotal, Host: host, Board: boardOf("")}))
 	if refused > 0 {
 		return fmt.Errorf("this machine would refuse %d of %d experiments", refused, len(cfg.Experiments))
 	}

@@ -123,7 +123,7 @@ func (b *brainjar) run(path string) error {
 	settings := supervisor.Supervisor{
 		Config: cfg, Units: manager, House: manager, Groups: manager, Freezer: manager, Prober: manager, Events: manager.Events(), Readings: readings,
 		MemTotal: memTotal, Log: b.log, UserManager: b.user,
-		Ledger: book, Past: past, Logs: b.logs, Boot: sensors.BootID(),
+		Ledger: book, Past: past, Logs: b.logs, Boot: sensors.BootID(), Board: boardOf(sensors.FS(b.sysroot)),
 		Notify: notifier(), Watchdog: watchdogInterval(), Observe: hub.Change, Noted: hub.Note,
 	}
 	b.heatFiles(&settings, runtimeDir)

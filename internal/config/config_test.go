@@ -257,8 +257,8 @@ func TestMemoryCriticalFollowsReserve(t *testing.T) {
 }
 
 func TestNotYet(t *testing.T) {
-	c := mustLoad(t, minimal+"gpu = true\nlog = \"journal\"\n[thermal]\nenabled = false\nclocks = false\n"+
-		"[experiments.a]\ngpu = false\n[experiments.b]\npower_mode = \"x\"\nmax_temperature = 80\n")
+	c := mustLoad(t, minimal+"gpu_memory = \"1G\"\nlog = \"journal\"\n[thermal]\nenabled = false\nclocks = false\n"+
+		"[experiments.a]\ngpu = true\n[experiments.b]\npower_mode = \"x\"\nmax_temperature = 80\n")
 	var got []string
 	for _, p := range c.NotYet {
 		got = append(got, p.Key)
@@ -266,7 +266,7 @@ func TestNotYet(t *testing.T) {
 			t.Errorf("problem %v", p)
 		}
 	}
-	if want := []string{"defaults.gpu", "experiments.b.power_mode"}; !slices.Equal(got, want) {
+	if want := []string{"defaults.gpu_memory", "experiments.b.power_mode"}; !slices.Equal(got, want) {
 		t.Errorf("not yet: %q, want %q", got, want)
 	}
 	for _, n := range notYet {

@@ -59,7 +59,7 @@ var experimentKeys = schema[Experiment]{
 		func(e *Experiment) *uint64 { return &e.TasksMax }, between(uint64(16), 1<<22)),
 	field("open_files", unsigned, "65536", "Open files of each process.",
 		func(e *Experiment) *uint64 { return &e.OpenFiles }, between(uint64(16), 1<<30)),
-	field("gpu", yesNo, "false", "Whether it gets the device nodes that CUDA needs on this machine.",
+	field("gpu", yesNo, "false", "Whether it may open the device nodes that CUDA, or ROCm, needs on this machine, as if they stood in `devices`, and is in the groups `video` and `render`; a scope too. They are looked up at each start; without any the start is refused. A user's service manager can do neither: there `/dev` is as open as it is.",
 		func(e *Experiment) *bool { return &e.GPU }),
 	field("gpu_memory", size, "", "GPU memory that it takes. Where CPU and GPU share one memory it counts beside `memory_max`.",
 		func(e *Experiment) *quantity.Bytes { return &e.GPUMemory }, atLeast(quantity.MiB)),

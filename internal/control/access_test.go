@@ -188,7 +188,7 @@ func TestMemberSubmits(t *testing.T) {
 	member, other := h.as(ada, ada, group), h.as(brendan, group)
 	const command = `"command": ["true", "workload", "sleep=1h"]`
 	e := member.obeyed("PUT", "/v1/experiments/mine", `{"keys": {`+command+`, "working_directory": "/tmp", "environment": {"A": "1"},
-		"priority": -1, "restart": {"policy": "no"}, "tags": ["a"], "gpu": false, "memory_max": "100M", "stop_timeout": "5s", "sandbox": "strict"}}`)
+		"priority": -1, "restart": {"policy": "no"}, "tags": ["a"], "gpu": true, "memory_max": "100M", "stop_timeout": "5s", "sandbox": "strict"}}`)
 	if !e.Submitted || e.Owner != "64001" || e.Priority != -1 {
 		t.Errorf("%+v", e)
 	}

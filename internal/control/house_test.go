@@ -24,6 +24,11 @@ import (
 	"brainjar/transient/transienttest"
 )
 
+// aGPU is a machine's only GPU.
+func aGPU(context.Context) ([]sensors.Device, error) {
+	return []sensors.Device{{Path: "/dev/nvidia0", Access: "rw"}}, nil
+}
+
 // house is a brainjar that can be asked, on a fake systemd. What it leaves in dir, and
 // on fake, the next one finds.
 type house struct {
@@ -118,6 +123,7 @@ func (h *house) begin(with ...func(*control.Server)) {
 	h.Supervisor = supervisor.New(supervisor.Supervisor{
 		Config: cfg, Units: h.fake, House: h.fake, Groups: h.fake, Freezer: h.fake, Events: h.fake.Events(), Readings: readings,
 		MemTotal: 64 * quantity.GiB, Log: log, Ledger: book, Past: past, Observe: h.hub.Change, Noted: h.hub.Note,
+		Board: supervisor.Board{GPUDevices: aGPU},
 	})
 	if h.listener, err = control.Listen(h.socket, false); err != nil {
 		h.Fatal(err)
