@@ -18,12 +18,14 @@ const (
 	CheckSlots      Check = "slots"
 	CheckBudget     Check = "budget"
 	CheckMemory     Check = "memory"
-	CheckPlace      Check = "place" // a bigger one waited too long to be passed again
+	CheckGPUMemory  Check = "gpu-memory" // of cards that have their own
+	CheckPlace      Check = "place"      // a bigger one waited too long to be passed again
 )
 
 // Demand is what an experiment asks for when it wants to start.
 type Demand struct {
 	Memory quantity.Bytes // memory_max, and gpu_memory where memory is unified
+	GPU    quantity.Bytes // gpu_memory
 	Waits  string         // the dependency that is not met, in words; "" if all are
 	Hot    string         // why it is too hot for this one alone; "" if it is not
 }
@@ -40,6 +42,11 @@ type Headroom struct {
 	// take (see Unclaimed). It counts only if AvailableKnown.
 	Available      quantity.Bytes
 	AvailableKnown bool
+
+	// GPU is the memory of GPUs with their own that a start may still take. It counts
+	// only if GPUKnown.
+	GPU      quantity.Bytes
+	GPUKnown bool
 }
 
 // Take returns the headroom that is left when an experiment with this demand
@@ -48,6 +55,7 @@ func (h Headroom) Take(d Demand) Headroom {
 	h.SlotsUsed++
 	h.BudgetUsed += d.Memory
 	h.Available -= min(d.Memory, h.Available)
+	h.GPU -= min(d.GPU, h.GPU)
 	return h
 }
 
@@ -63,7 +71,7 @@ func (v Verdict) OK() bool { return v.Check == CheckNone }
 
 // Scarce reports whether the experiment only waits for others to leave room.
 func (v Verdict) Scarce() bool {
-	return v.Check == CheckSlots || v.Check == CheckBudget || v.Check == CheckMemory
+	return v.Check == CheckSlots || v.Check == CheckBudget || v.Check == CheckMemory || v.Check == CheckGPUMemory
 }
 
 // Admit decides whether an experiment may start now.
@@ -82,6 +90,8 @@ func Admit(d Demand, h Headroom) Verdict {
 		return Verdict{CheckBudget, fmt.Sprintf("needs %s, %s of %s left", d.Memory, left, h.Budget)}
 	case h.AvailableKnown && d.Memory > h.Available:
 		return Verdict{CheckMemory, fmt.Sprintf("needs %s, %s of memory available", d.Memory, h.Available)}
+	case h.GPUKnown && d.GPU > h.GPU:
+		return Verdict{CheckGPUMemory, fmt.Sprintf("needs %s of GPU memory, %s left", d.GPU, h.GPU)}
 	}
 	return Verdict{}
 }

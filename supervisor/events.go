@@ -79,6 +79,9 @@ func (s *Supervisor) started(ev transient.Started) {
 	run := s.number(e, ev.Unit)
 	e.unit, e.uses, e.warnAt = ev.Unit, measured{}, warnTime(e.cfg, ev.Unit.Since)
 	s.beginFigures(e, ev.Unit)
+	if ev.Found {
+		e.gpu = s.gpuFound(ev.Unit.Invocation)
+	}
 	for _, w := range ev.Warnings {
 		s.warnOnce(w)
 	}

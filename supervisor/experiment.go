@@ -29,6 +29,7 @@ type experiment struct {
 	holds    quantity.Bytes // memory_max that is in force, if that is more than configured
 	uses     measured
 	figures  figures // of the latest run
+	gpu      gpuUse
 	last     transient.Result
 
 	queuedAt    time.Time
@@ -75,9 +76,9 @@ func (e *experiment) autostart() bool {
 	return e.cfg.Autostart
 }
 
-// demand is what the experiment asks of the machine.
-func (e *experiment) demand() quantity.Bytes {
-	return e.memoryMax() + e.cfg.GPUMemory
+// demand is what an experiment asks of the machine's memory.
+func (s *Supervisor) demand(e *experiment) quantity.Bytes {
+	return e.memoryMax() + s.Board.shared(e.cfg.GPUMemory)
 }
 
 // move puts an experiment into a phase, without a run having ended.

@@ -20,6 +20,7 @@ func (s *Supervisor) feel(r sensors.Reading) {
 		s.act(s.governor.Step(s.hottest, r.At))
 	}
 	s.feelEach()
+	s.feelGPU(r)
 	s.guardMemory(r.At)
 }
 

@@ -20,6 +20,8 @@ type Board struct {
 	// power one on, and is called outside the loop. What is found is returned also with
 	// an error. Nil: there is no GPU.
 	GPUDevices func(context.Context) ([]sensors.Device, error)
+	// Unified says that the GPU has no memory but the machine's, as on a Jetson.
+	Unified bool
 }
 
 // ErrNoGPU says that there is nothing to grant to an experiment with gpu = true.

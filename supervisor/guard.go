@@ -77,7 +77,7 @@ func (s *Supervisor) guardMemory(now time.Time) {
 		if !e.phase.Active() || e.phase == Stopping && e.stop.cause != CauseMemory {
 			continue
 		}
-		v := Victim{ID: e.cfg.ID, Priority: e.cfg.Priority, Uses: e.uses.claim(), Ending: e.phase == Stopping}
+		v := Victim{ID: e.cfg.ID, Priority: e.cfg.Priority, Uses: e.uses.claim() + s.Board.shared(e.gpu.now), Ending: e.phase == Stopping}
 		begun := e.unit.Since
 		if begun.IsZero() {
 			begun = e.since

@@ -11,9 +11,10 @@ import (
 // The results that brainjar adds to those of systemd, for stops that it
 // decided on itself.
 const (
-	ResultHeat   transient.Result = "heat"
-	ResultMemory transient.Result = "memory"
-	ResultProbe  transient.Result = "probe" // its health check failed: a failure like any other
+	ResultHeat      transient.Result = "heat"
+	ResultMemory    transient.Result = "memory"
+	ResultGPUMemory transient.Result = "gpu-memory" // it used more than its gpu_memory
+	ResultProbe     transient.Result = "probe"      // its health check failed: a failure like any other
 )
 
 // checkpointMinimum is how long a run must have lasted for a checkpoint code
@@ -25,12 +26,13 @@ type Cause string
 
 // The causes. NoCause means that brainjar did not.
 const (
-	NoCause     Cause = ""
-	CauseAsked  Cause = "asked" // a person or a program asked for it through brainjar
-	CauseLeave  Cause = "leave" // brainjar itself is being stopped
-	CauseHeat   Cause = "heat"
-	CauseMemory Cause = "memory"
-	CauseProbe  Cause = "probe" // its health check failed
+	NoCause        Cause = ""
+	CauseAsked     Cause = "asked" // a person or a program asked for it through brainjar
+	CauseLeave     Cause = "leave" // brainjar itself is being stopped
+	CauseHeat      Cause = "heat"
+	CauseMemory    Cause = "memory"
+	CauseGPUMemory Cause = "gpu-memory"
+	CauseProbe     Cause = "probe" // its health check failed
 )
 
 // result is what a run that ended for this cause is recorded as.
@@ -40,12 +42,17 @@ func (c Cause) result() transient.Result {
 		return ResultHeat
 	case CauseMemory:
 		return ResultMemory
+	case CauseGPUMemory:
+		return ResultGPUMemory
 	case CauseProbe:
 		return ResultProbe
 	default:
 		return transient.Stopped
 	}
 }
+
+// requeues reports whether what was ended for it waits for its turn again.
+func (c Cause) requeues() bool { return c == CauseHeat || c == CauseMemory || c == CauseGPUMemory }
 
 // RestartPolicy says what happens after a run.
 type RestartPolicy struct {
@@ -57,7 +64,7 @@ type RestartPolicy struct {
 	SuccessCodes    []int
 	FatalCodes      []int // fail at once, no restart would help
 	CheckpointCodes []int // the program saved its work and asks to be run again
-	MaxRequeues     int   // after heat or memory, then it is held
+	MaxRequeues     int   // after heat, memory or gpu-memory, then it is held
 }
 
 // Ending is a run that is over, as Judge needs to know it.
@@ -86,7 +93,7 @@ func Judge(e Ending, p RestartPolicy) Next {
 	next := Next{Result: e.Outcome.Result, Attempt: e.Attempt}
 	how := Describe(e.Outcome)
 	switch e.Cause {
-	case CauseHeat, CauseMemory:
+	case CauseHeat, CauseMemory, CauseGPUMemory:
 		next.Result = e.Cause.result()
 		next.Requeues = e.Requeues + 1
 		next.Phase, next.Reason = Queued, fmt.Sprintf("stopped for %s, requeued (%d of %d)", e.Cause, next.Requeues, p.MaxRequeues)

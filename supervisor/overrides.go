@@ -142,7 +142,7 @@ func (s *Supervisor) overridden(st standing, o Overrides, within bool) (*config.
 
 // fits returns ErrNeverFits for an experiment that is too big for this machine.
 func (s *Supervisor) fits(c *config.Config, cfg *config.Experiment) error {
-	if problems := c.CheckFit(cfg, s.MemTotal); len(problems) > 0 {
+	if problems := c.CheckFit(cfg, s.MemTotal, s.Board.Unified); len(problems) > 0 {
 		return fmt.Errorf("%w: %w", ErrNeverFits, problems)
 	}
 	return nil

@@ -45,7 +45,7 @@ func Preview(ctx context.Context, cfg *config.Config, m Machine) []Forecast {
 		if f.Idle || f.Refusal != nil {
 			continue
 		}
-		demand := Demand{Memory: c.MemoryMax + c.GPUMemory}
+		demand := Demand{Memory: c.MemoryMax + m.Board.shared(c.GPUMemory), GPU: c.GPUMemory}
 		if len(c.After) > 0 {
 			demand.Waits = fmt.Sprintf("after %s: %s", c.After[0].ID, Queued)
 		}

@@ -120,7 +120,7 @@ func (s *Supervisor) readAgain(ctx context.Context) (rereading, error) {
 	if len(r.new.NotYet) > 0 {
 		return r, config.Errors(r.new.NotYet)
 	}
-	if problems := r.new.CheckFits(s.MemTotal); len(problems) > 0 {
+	if problems := r.new.CheckFits(s.MemTotal, s.Board.Unified); len(problems) > 0 {
 		return r, problems
 	}
 	for _, c := range r.new.Experiments {

@@ -53,6 +53,7 @@ type Status struct {
 	Autostart  bool             // with that
 	MemoryMax  quantity.Bytes   // that is in force, or would be
 	Usage      *Usage           // nil: it has no unit, or that could not be read
+	GPUMemory  *quantity.Bytes  // of the GPUs' that its unit uses; nil: that is not known
 	Outdated   []string         // keys that changed since the run began, and need another one
 }
 
@@ -186,6 +187,9 @@ func (s *Supervisor) statusOf(e *experiment) Status {
 	}
 	if e.phase.Active() {
 		st.Outdated = e.outdated
+		if used := e.gpu.now; e.gpu.known {
+			st.GPUMemory = &used
+		}
 	}
 	return st
 }

@@ -24,7 +24,7 @@ func (s *Supervisor) admit(now time.Time, next *time.Time) {
 		waiting = append(waiting, e)
 		candidates = append(candidates, Candidate{
 			ID: e.cfg.ID, Priority: e.cfg.Priority, QueuedAt: e.queuedAt, ScarceSince: e.scarceSince,
-			Demand: Demand{Memory: e.demand(), Waits: s.unmet(e), Hot: s.ownHold(e)},
+			Demand: Demand{Memory: s.demand(e), GPU: e.cfg.GPUMemory, Waits: s.unmet(e), Hot: s.ownHold(e)},
 		})
 	}
 	if len(waiting) == 0 {
@@ -69,6 +69,7 @@ func (s *Supervisor) wait(e *experiment, v Verdict, now time.Time) {
 func (s *Supervisor) headroom() Headroom {
 	h := Headroom{Hold: s.holdReason(), Slots: s.Config.Supervisor.MaxConcurrent, Budget: s.budget}
 	var claims []Claim
+	var onGPU []GPUClaim
 	for _, o := range s.orphans {
 		h.SlotsUsed++
 		h.BudgetUsed += o.holds
@@ -79,8 +80,15 @@ func (s *Supervisor) headroom() Headroom {
 			continue
 		}
 		h.SlotsUsed++
-		h.BudgetUsed += e.demand()
-		claims = append(claims, Claim{May: e.demand(), Uses: e.uses.claim()})
+		h.BudgetUsed += s.demand(e)
+		gpu := GPUClaim{Claim{May: e.cfg.GPUMemory, Uses: e.gpu.now}, e.gpu.known, e.gpu.before}
+		claims, onGPU = append(claims, Claim{May: e.memoryMax(), Uses: e.uses.claim()}), append(onGPU, gpu)
+		if s.Board.Unified { // where nobody tells it, this counts what it uses twice
+			claims = append(claims, gpu.Claim)
+		}
+	}
+	if s.cards.known && !s.Board.Unified {
+		h.GPUKnown, h.GPU = true, s.cards.free(onGPU)
 	}
 	if s.memory.State == sensors.OK {
 		h.AvailableKnown = true
@@ -111,7 +119,7 @@ func (s *Supervisor) start(e *experiment) {
 	kind := transient.Kind(e.cfg.Kind)
 	e.unit = transient.Unit{Name: transient.UnitName(e.cfg.ID, kind), Experiment: e.cfg.ID, Run: e.run, Attempt: e.attempt, Kind: kind}
 	e.figures = figures{}
-	e.uses, e.holds, e.answered, e.outdated = measured{}, 0, false, nil
+	e.uses, e.gpu, e.holds, e.answered, e.outdated = measured{}, gpuUse{before: s.cards.used}, 0, false, nil
 	e.cause, e.place, e.savedAt = NoCause, place{}, time.Time{}
 	s.launching++
 	run := e.run
@@ -204,7 +212,7 @@ func (s *Supervisor) startLost(e *experiment, err error) {
 // notBegun ends a run that was to end before systemd had been asked for it.
 func (s *Supervisor) notBegun(e *experiment) {
 	e.run--
-	if e.stop.cause == CauseHeat || e.stop.cause == CauseMemory {
+	if e.stop.cause.requeues() {
 		s.queueAt(e, e.placeNow(), "it had not begun")
 		return
 	}

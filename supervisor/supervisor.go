@@ -61,6 +61,8 @@ type House interface {
 type Groups interface {
 	// Usage returns what a unit uses now.
 	Usage(unit string) (transient.Usage, error)
+	// Processes returns the PIDs of a unit's processes.
+	Processes(unit string) ([]int, error)
 	// SetLimits changes the limits of a unit that runs, and reads them back.
 	SetLimits(ctx context.Context, unit string, limits transient.Limits) (transient.Limits, error)
 }
@@ -156,6 +158,9 @@ type state struct {
 	slice   slice
 	cooling cooling
 	guard   Guard
+
+	cards      cards // of the latest reading
+	feelingGPU bool  // whose processes use it is being found out
 
 	breaker  Breaker
 	governor Governor

@@ -182,6 +182,15 @@ func (g group) populated() bool {
 	return err == nil && slices.ContainsFunc(entries, fs.DirEntry.IsDir)
 }
 
+// Processes returns the PIDs of the processes of a unit.
+func (m *Manager) Processes(unit string) ([]int, error) {
+	pids, err := m.lockedGroup(unit).pids()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", ErrNoUnit, err)
+	}
+	return pids, named("list the processes of", unit, err)
+}
+
 // Usage reads what a unit uses now from its control group. The peak is the
 // kernel's where it keeps one, else the highest use that was read.
 func (m *Manager) Usage(unit string) (Usage, error) {

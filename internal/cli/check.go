@@ -36,7 +36,8 @@ refuse some experiment, 78 it has errors.`,
 }
 
 func check(ctx context.Context, stdout, stderr io.Writer, path string, user bool) error {
-	cfg, memTotal, err := load(path)
+	board := boardOf("")
+	cfg, memTotal, err := load(path, board)
 	if err != nil {
 		return err
 	}
@@ -56,7 +57,7 @@ func check(ctx context.Context, stdout, stderr io.Writer, path string, user bool
 	if host != nil {
 		fmt.Fprintf(stdout, "%s\n", host)
 	}
-	refused := forecast(stdout, stderr, supervisor.Preview(ctx, cfg, supervisor.Machine{MemTotal: memTotal, Host: host, Board: boardOf("")}))
+	refused := forecast(stdout, stderr, supervisor.Preview(ctx, cfg, supervisor.Machine{MemTotal: memTotal, Host: host, Board: board}))
 	if refused > 0 {
 		return fmt.Errorf("this machine would refuse %d of %d experiments", refused, len(cfg.Experiments))
 	}

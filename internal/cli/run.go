@@ -81,7 +81,8 @@ func (b *brainjar) run(path string) error {
 	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away is not a reason to die
 	signal.Notify(b.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
 	defer signal.Stop(b.signals)
-	cfg, memTotal, err := load(path)
+	board := boardOf(sensors.FS(b.sysroot))
+	cfg, memTotal, err := load(path, board)
 	if err != nil {
 		return err
 	}
@@ -123,7 +124,7 @@ func (b *brainjar) run(path string) error {
 	settings := supervisor.Supervisor{
 		Config: cfg, Units: manager, House: manager, Groups: manager, Freezer: manager, Prober: manager, Events: manager.Events(), Readings: readings,
 		MemTotal: memTotal, Log: b.log, UserManager: b.user,
-		Ledger: book, Past: past, Logs: b.logs, Boot: sensors.BootID(), Board: boardOf(sensors.FS(b.sysroot)),
+		Ledger: book, Past: past, Logs: b.logs, Boot: sensors.BootID(), Board: board,
 		Notify: notifier(), Watchdog: watchdogInterval(), Observe: hub.Change, Noted: hub.Note,
 	}
 	b.heatFiles(&settings, runtimeDir)
@@ -287,7 +288,7 @@ func (b *brainjar) obey(ctx context.Context, s *supervisor.Supervisor) {
 
 // load reads the configuration and refuses what could never run on a machine
 // with this one's memory, which it returns too.
-func load(path string) (cfg *config.Config, memTotal quantity.Bytes, err error) {
+func load(path string, board supervisor.Board) (cfg *config.Config, memTotal quantity.Bytes, err error) {
 	memTotal, err = sensors.MemTotal()
 	if err != nil {
 		return nil, 0, fmt.Errorf("cannot find out how much memory this machine has: %w", err)
@@ -300,7 +301,7 @@ func load(path string) (cfg *config.Config, memTotal quantity.Bytes, err error) 
 		}
 		return nil, 0, &failure{err, ExitConfig, ""}
 	}
-	if problems := cfg.CheckFits(memTotal); len(problems) > 0 {
+	if problems := cfg.CheckFits(memTotal, board.Unified); len(problems) > 0 {
 		return nil, 0, problems
 	}
 	return cfg, memTotal, nil

@@ -162,6 +162,9 @@ var usualColumns = []column{
 		if e.GPUMemory == 0 && e.GPUMemoryUsed == nil {
 			return ""
 		}
+		if e.GPUMemory == 0 {
+			return amount(e.GPUMemoryUsed)
+		}
 		return amount(e.GPUMemoryUsed) + "/" + e.GPUMemory.String()
 	}},
 	{head: "RESTARTS", cell: func(e control.Experiment, _ time.Time) string {

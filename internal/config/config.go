@@ -79,33 +79,36 @@ func (c *Config) Budget(memTotal quantity.Bytes) quantity.Bytes {
 // CheckFits returns a problem for each experiment that could never start on a
 // machine of that size, because its memory_max alone is more than the budget, or
 // than what memory.reserve leaves of the machine; 0: the size does not matter.
-// What gpu_memory adds depends on whether the machine's GPU shares its memory,
-// which a configuration cannot know: it is left to the caller.
-func (c *Config) CheckFits(memTotal quantity.Bytes) Errors {
+// Where the GPU shares the machine's memory (unified), gpu_memory counts beside it.
+func (c *Config) CheckFits(memTotal quantity.Bytes, unified bool) Errors {
 	var r report
 	for _, e := range c.Experiments {
-		c.checkFit(e, memTotal, &r)
+		c.checkFit(e, memTotal, unified, &r)
 	}
 	return r.errors()
 }
 
 // CheckFit is CheckFits for an experiment that came in an order.
-func (c *Config) CheckFit(e *Experiment, memTotal quantity.Bytes) Errors {
+func (c *Config) CheckFit(e *Experiment, memTotal quantity.Bytes, unified bool) Errors {
 	var r report
-	c.checkFit(e, memTotal, &r)
+	c.checkFit(e, memTotal, unified, &r)
 	return r.errors()
 }
 
-func (c *Config) checkFit(e *Experiment, memTotal quantity.Bytes, r *report) {
+func (c *Config) checkFit(e *Experiment, memTotal quantity.Bytes, unified bool, r *report) {
+	needs, lower := e.MemoryMax, "lower memory_max"
+	if unified && e.GPUMemory > 0 {
+		needs, lower = needs+e.GPUMemory, "lower memory_max or gpu_memory"
+	}
 	budget := c.Budget(memTotal)
 	left := memTotal - min(c.Memory.Reserve, memTotal)
 	at := e.written.where("memory_max")
 	switch {
-	case e.MemoryMax > budget && c.Supervisor.MemoryBudget > 0:
-		r.add(at, "lower memory_max, or raise supervisor.memory_budget",
-			"needs %v, more than the whole budget of %v: it could never start", e.MemoryMax, budget)
-	case memTotal > 0 && e.MemoryMax > left:
-		r.add(at, "lower memory_max or memory.reserve",
-			"needs %v, more than the %v that memory.reserve leaves of this machine's %v: it could never start", e.MemoryMax, left, memTotal)
+	case needs > budget && c.Supervisor.MemoryBudget > 0:
+		r.add(at, lower+", or raise supervisor.memory_budget",
+			"needs %v, more than the whole budget of %v: it could never start", needs, budget)
+	case memTotal > 0 && needs > left:
+		r.add(at, lower+" or memory.reserve",
+			"needs %v, more than the %v that memory.reserve leaves of this machine's %v: it could never start", needs, left, memTotal)
 	}
 }

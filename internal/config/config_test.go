@@ -181,10 +181,10 @@ func TestBudget(t *testing.T) {
 	if got := c.Budget(quantity.GiB); got != 0 {
 		t.Errorf("budget of 1G is %v, want 0", got)
 	}
-	if got := c.CheckFits(8 * quantity.GiB); len(got) != 0 {
+	if got := c.CheckFits(8*quantity.GiB, false); len(got) != 0 {
 		t.Errorf("on 8G: %v", got)
 	}
-	got := c.CheckFits(4 * quantity.GiB)
+	got := c.CheckFits(4*quantity.GiB, false)
 	if len(got) != 1 || got[0].Line != 5 || got[0].Key != "experiments.a.memory_max" {
 		t.Errorf("on 4G: %v", got)
 	}
@@ -197,14 +197,21 @@ func TestBudget(t *testing.T) {
 // A budget larger than the machine does not make room on it.
 func TestFitsTheMachine(t *testing.T) {
 	c := mustLoad(t, "[supervisor]\nmemory_budget = \"100G\"\n"+minimal+"[experiments.a]\nmemory_max = \"7G\"\n[experiments.b]\nmemory_max = \"6G\"\n")
-	got := c.CheckFits(8 * quantity.GiB)
+	got := c.CheckFits(8*quantity.GiB, false)
 	if len(got) != 1 || got[0].Key != "experiments.a.memory_max" || !strings.Contains(got[0].Message, "needs 7G, more than the 6G that memory.reserve leaves of this machine's 8G") {
 		t.Errorf("on 8G: %v", got)
 	}
-	if got := c.CheckFits(quantity.GiB); len(got) != 2 {
+	if got := c.CheckFits(quantity.GiB, false); len(got) != 2 {
 		t.Errorf("on 1G: %v", got)
 	}
-	if got := c.CheckFits(0); len(got) != 0 {
+	shared := mustLoad(t, minimal+"[experiments.a]\nmemory_max = \"4G\"\ngpu_memory = \"3G\"\n")
+	if got := shared.CheckFits(8*quantity.GiB, false); len(got) != 0 {
+		t.Errorf("beside a card: %v", got)
+	}
+	if got := shared.CheckFits(8*quantity.GiB, true); len(got) != 1 || !strings.Contains(got[0].Message, "needs 7G") || got[0].Hint != "lower memory_max or gpu_memory or memory.reserve" {
+		t.Errorf("with the GPU in the same memory: %+v", got)
+	}
+	if got := c.CheckFits(0, false); len(got) != 0 {
 		t.Errorf("on any: %v", got)
 	}
 }
@@ -257,7 +264,7 @@ func TestMemoryCriticalFollowsReserve(t *testing.T) {
 }
 
 func TestNotYet(t *testing.T) {
-	c := mustLoad(t, minimal+"gpu_memory = \"1G\"\nlog = \"journal\"\n[thermal]\nenabled = false\nclocks = false\n"+
+	c := mustLoad(t, minimal+"power_mode = \"0\"\nlog = \"journal\"\n[thermal]\nenabled = false\nclocks = false\n"+
 		"[experiments.a]\ngpu = true\n[experiments.b]\npower_mode = \"x\"\nmax_temperature = 80\n")
 	var got []string
 	for _, p := range c.NotYet {
@@ -266,7 +273,7 @@ func TestNotYet(t *testing.T) {
 			t.Errorf("problem %v", p)
 		}
 	}
-	if want := []string{"defaults.gpu_memory", "experiments.b.power_mode"}; !slices.Equal(got, want) {
+	if want := []string{"defaults.power_mode", "experiments.b.power_mode"}; !slices.Equal(got, want) {
 		t.Errorf("not yet: %q, want %q", got, want)
 	}
 	for _, n := range notYet {

@@ -61,7 +61,7 @@ var experimentKeys = schema[Experiment]{
 		func(e *Experiment) *uint64 { return &e.OpenFiles }, between(uint64(16), 1<<30)),
 	field("gpu", yesNo, "false", "Whether it may open the device nodes that CUDA, or ROCm, needs on this machine, as if they stood in `devices`, and is in the groups `video` and `render`; a scope too. They are looked up at each start; without any the start is refused. A user's service manager can do neither: there `/dev` is as open as it is.",
 		func(e *Experiment) *bool { return &e.GPU }),
-	field("gpu_memory", size, "", "GPU memory that it takes. Where CPU and GPU share one memory it counts beside `memory_max`.",
+	field("gpu_memory", size, "", "GPU memory that it takes: no control group bounds it. On a Jetson it counts beside `memory_max`, elsewhere against the memory of the cards, all together. Where the board tells what each process uses, who uses more for `memory.grace` is stopped, and queued again, with the result `gpu-memory`.",
 		func(e *Experiment) *quantity.Bytes { return &e.GPUMemory }, atLeast(quantity.MiB)),
 	field("devices", listOf(device, "list of devices", `a list of devices like ["/dev/ttyUSB0 rw"]`), "[]", "Device nodes it may open, each with `r`, `w` or `rw` after it (`rw` if nothing is said); `m` allows making the node.",
 		func(e *Experiment) *[]Device { return &e.Devices }),
@@ -100,7 +100,7 @@ var experimentKeys = schema[Experiment]{
 		func(e *Experiment) *[]int { return &e.Restart.FatalCodes }),
 	field("restart.checkpoint_codes", codes, "[85]", "Exit codes that mean: saved, start me again at once. Not counted if the run lasted 10 s or more.",
 		func(e *Experiment) *[]int { return &e.Restart.CheckpointCodes }),
-	field("max_requeues", integer, "5", "How often it is queued again after being stopped for heat or memory, until it is held.",
+	field("max_requeues", integer, "5", "How often it is queued again after being stopped for heat, memory or GPU memory, until it is held.",
 		func(e *Experiment) *int { return &e.MaxRequeues }, atLeast(0)),
 
 	field("ready", oneOf(ReadyExec, ReadyNotify), `"exec"`, "When it counts as started: when its program was executed, or when that sends `READY=1` by sd_notify.",

@@ -39,7 +39,7 @@ func load(path string, text []byte) (*Config, error) {
 	l.main(doc)
 	resolveDependencies(c, &l.errors)
 	if c.Supervisor.MemoryBudget > 0 {
-		l.errors.problems = append(l.errors.problems, c.CheckFits(0)...)
+		l.errors.problems = append(l.errors.problems, c.CheckFits(0, false)...)
 	}
 	if problems := l.errors.sorted(); len(problems) > 0 {
 		return nil, Errors(problems)

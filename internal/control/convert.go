@@ -56,6 +56,7 @@ func experimentOf(s supervisor.Status) Experiment {
 	if s.Phase.Active() {
 		e.Unit, e.Invocation, e.PID, e.StartedAt = s.Unit.Name, s.Unit.Invocation, s.Unit.MainPID, s.Unit.Since
 	}
+	e.GPUMemoryUsed = s.GPUMemory
 	if u := s.Usage; u != nil {
 		seconds := u.CPUTime.Seconds()
 		e.MemoryCurrent, e.MemoryCache, e.CPUPercent, e.CPUSeconds, e.Tasks = &u.Memory, &u.Cache, &u.CPU, &seconds, &u.Tasks

@@ -123,6 +123,8 @@ func (x *explanation) waiting(e Experiment, s Supervisor, now time.Time) {
 		x.advise("it starts when others have ended, or with a smaller memory_max; memory_budget of [supervisor] is what all have together")
 	case supervisor.CheckMemory:
 		x.advise("it starts when the machine has that much memory to give, or with a smaller memory_max; reserve of [memory] is what stays free")
+	case supervisor.CheckGPUMemory:
+		x.advise("it starts when the GPU has that much memory to give, or with a smaller gpu_memory")
 	case supervisor.CheckPlace:
 		x.advise("it starts after that one; a higher priority would let it pass")
 	}
@@ -160,6 +162,8 @@ func (x *explanation) ending(e Experiment, r lastRun) {
 		advice = "it must send WATCHDOG=1 more often than watchdog says, or that must be longer"
 	case transient.StartFailed:
 		advice = "look at command, user and working_directory"
+	case supervisor.ResultGPUMemory:
+		advice = "raise gpu_memory, or let it use less, such as a smaller context or batch"
 	case supervisor.ResultProbe:
 		advice = "look at what its probe checks"
 	default:

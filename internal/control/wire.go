@@ -29,7 +29,7 @@ type Experiment struct {
 	Owner       string    `json:"owner,omitempty"`
 	Phase       string    `json:"phase"`
 	Reason      string    `json:"reason,omitempty"`
-	WaitsFor    string    `json:"waits_for,omitempty"` // while it is queued: hold, dependency, slots, budget, memory or place
+	WaitsFor    string    `json:"waits_for,omitempty"` // while it is queued: hold, heat, dependency, slots, budget, memory, gpu-memory or place
 	Since       time.Time `json:"since"`               // of the phase
 	Priority    int       `json:"priority"`
 	Autostart   bool      `json:"autostart"`          // as it counts: with the override
@@ -38,7 +38,7 @@ type Experiment struct {
 	Run         int       `json:"run"`                // number of the latest run, 0: none
 	Attempt     int       `json:"attempt"`            // restarts in a row
 	MaxRestarts int       `json:"max_restarts"`       // after which it has failed
-	Requeues    int       `json:"requeues,omitempty"` // in a row, for heat or memory
+	Requeues    int       `json:"requeues,omitempty"` // in a row, for heat, memory or gpu-memory
 	QueuedAt    time.Time `json:"queued_at,omitzero"`
 	DueAt       time.Time `json:"due_at,omitzero"` // end of backoff
 	LastResult  string    `json:"last_result,omitempty"`

@@ -59,6 +59,17 @@ func (f *Fake) Usage(name string) (transient.Usage, error) {
 	return transient.Usage{Memory: u.memory, MemoryPeak: u.peak, CPUTime: u.cpu, Tasks: 1 + len(u.children)}, nil
 }
 
+// Processes returns the PIDs of a unit's processes; see Manager.Processes.
+func (f *Fake) Processes(name string) ([]int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	u := f.units[name]
+	if u == nil {
+		return nil, fmt.Errorf("cannot list the processes of %s: %w", name, transient.ErrNoUnit)
+	}
+	return []int{u.unit.MainPID}, nil
+}
+
 // SetSlice sets the limits of the slice; see Manager.SetSlice.
 func (f *Fake) SetSlice(ctx context.Context, l transient.Limits) (transient.Limits, error) {
 	if err := f.call(ctx, "set the limits of", transient.Slice); err != nil {
