@@ -107,7 +107,7 @@ func (fs FS) SetPowerMode(ctx context.Context, nameOrNumber string) (before Powe
 	if err != nil {
 		return PowerMode{}, err
 	}
-	wanted, err := findPowerMode(modes, nameOrNumber)
+	wanted, err := FindPowerMode(modes, nameOrNumber)
 	if err != nil {
 		return PowerMode{}, err
 	}
@@ -134,8 +134,9 @@ func (fs FS) SetPowerMode(ctx context.Context, nameOrNumber string) (before Powe
 	return before, fmt.Errorf("cannot set power mode %s: %w", wanted.Name, err)
 }
 
-// findPowerMode finds a mode by its name, else by its number.
-func findPowerMode(modes []PowerMode, nameOrNumber string) (PowerMode, error) {
+// FindPowerMode finds a mode by its name, in any case, else by its number. Its error is
+// ErrPowerMode, with the modes that there are.
+func FindPowerMode(modes []PowerMode, nameOrNumber string) (PowerMode, error) {
 	for _, mode := range modes {
 		if strings.EqualFold(mode.Name, nameOrNumber) {
 			return mode, nil

@@ -19,6 +19,7 @@ const (
 	CheckBudget     Check = "budget"
 	CheckMemory     Check = "memory"
 	CheckGPUMemory  Check = "gpu-memory" // of cards that have their own
+	CheckPowerMode  Check = "power-mode" // others run in another one
 	CheckPlace      Check = "place"      // a bigger one waited too long to be passed again
 )
 
@@ -26,6 +27,7 @@ const (
 type Demand struct {
 	Memory quantity.Bytes // memory_max, and gpu_memory where memory is unified
 	GPU    quantity.Bytes // gpu_memory
+	Mode   string         // power mode, as the board calls it; "" for any
 	Waits  string         // the dependency that is not met, in words; "" if all are
 	Hot    string         // why it is too hot for this one alone; "" if it is not
 }
@@ -47,6 +49,9 @@ type Headroom struct {
 	// only if GPUKnown.
 	GPU      quantity.Bytes
 	GPUKnown bool
+
+	// Mode is the power mode that ModeBy needs while it runs; "" if none does.
+	Mode, ModeBy string
 }
 
 // Take returns the headroom that is left when an experiment with this demand
@@ -56,6 +61,9 @@ func (h Headroom) Take(d Demand) Headroom {
 	h.BudgetUsed += d.Memory
 	h.Available -= min(d.Memory, h.Available)
 	h.GPU -= min(d.GPU, h.GPU)
+	if h.Mode == "" {
+		h.Mode = d.Mode
+	}
 	return h
 }
 
@@ -71,7 +79,11 @@ func (v Verdict) OK() bool { return v.Check == CheckNone }
 
 // Scarce reports whether the experiment only waits for others to leave room.
 func (v Verdict) Scarce() bool {
-	return v.Check == CheckSlots || v.Check == CheckBudget || v.Check == CheckMemory || v.Check == CheckGPUMemory
+	switch v.Check {
+	case CheckSlots, CheckBudget, CheckMemory, CheckGPUMemory, CheckPowerMode:
+		return true
+	}
+	return false
 }
 
 // Admit decides whether an experiment may start now.
@@ -92,6 +104,8 @@ func Admit(d Demand, h Headroom) Verdict {
 		return Verdict{CheckMemory, fmt.Sprintf("needs %s, %s of memory available", d.Memory, h.Available)}
 	case h.GPUKnown && d.GPU > h.GPU:
 		return Verdict{CheckGPUMemory, fmt.Sprintf("needs %s of GPU memory, %s left", d.GPU, h.GPU)}
+	case h.otherMode(d.Mode) != "":
+		return Verdict{CheckPowerMode, h.otherMode(d.Mode)}
 	}
 	return Verdict{}
 }

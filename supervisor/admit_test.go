@@ -122,3 +122,32 @@ func TestScheduleNeverOverbooks(t *testing.T) {
 		}
 	}
 }
+
+// Who has waited long for another power mode is not passed by those that ask for one;
+// the others are not held up by it.
+func TestScheduleKeepsAMode(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	room := Headroom{Slots: 9, Budget: 9 * gib, Mode: "MAXN", ModeBy: "x"}
+	for _, tc := range []struct {
+		waited time.Duration
+		want   []Check
+	}{
+		{time.Minute, []Check{CheckPowerMode, CheckNone, CheckNone}},
+		{time.Hour, []Check{CheckPowerMode, CheckPlace, CheckNone}},
+	} {
+		verdicts := Schedule([]Candidate{
+			{ID: "long", Demand: Demand{Mode: "15W"}, ScarceSince: now.Add(-tc.waited)},
+			{ID: "same", Demand: Demand{Mode: "maxn"}},
+			{ID: "any", Demand: Demand{}},
+		}, room, now)
+		for i, v := range verdicts {
+			if v.Check != tc.want[i] {
+				t.Errorf("after %v: candidate %d: %+v", tc.waited, i, v)
+			}
+		}
+	}
+	free := Schedule([]Candidate{{ID: "a", Demand: Demand{Mode: "MAXN"}}, {ID: "b", Demand: Demand{Mode: "15W"}}}, Headroom{Slots: 9}, now)
+	if !free[0].OK() || free[1].Reason != "needs power mode 15W, a has MAXN" {
+		t.Errorf("%+v", free)
+	}
+}

@@ -27,3 +27,11 @@ func (b BackoffPolicy) For(attempt int, random float64) time.Duration {
 	}
 	return time.Duration(delay)
 }
+
+// earlier is the earlier of two times.
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}

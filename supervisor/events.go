@@ -81,6 +81,7 @@ func (s *Supervisor) started(ev transient.Started) {
 	s.beginFigures(e, ev.Unit)
 	if ev.Found {
 		e.gpu = s.gpuFound(ev.Unit.Invocation)
+		s.askMode(e)
 	}
 	for _, w := range ev.Warnings {
 		s.warnOnce(w)

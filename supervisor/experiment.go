@@ -30,6 +30,7 @@ type experiment struct {
 	uses     measured
 	figures  figures // of the latest run
 	gpu      gpuUse
+	mode     string // power mode of the latest run, as the board calls it; "": any
 	last     transient.Result
 
 	queuedAt    time.Time

@@ -22,6 +22,8 @@ type Board struct {
 	GPUDevices func(context.Context) ([]sensors.Device, error)
 	// Unified says that the GPU has no memory but the machine's, as on a Jetson.
 	Unified bool
+	// PowerModes sets the board's power mode. Nil: there are none.
+	PowerModes PowerModes
 }
 
 // ErrNoGPU says that there is nothing to grant to an experiment with gpu = true.

@@ -179,20 +179,20 @@ func (s *Supervisor) heatRecord() HeatRecord {
 	return r
 }
 
-// undone reports whether nothing that was done against heat is in force any more,
-// or the time to undo it, which begins with the first question, is over.
+// undone reports whether nothing that was done against heat is in force any more, and
+// the power mode is what it was, or the time to undo it, which begins with the first question, is over.
 func (s *Supervisor) undone() bool {
 	c, now := &s.cooling, time.Now()
 	if c.by.IsZero() {
 		c.by = now.Add(undoLimit)
 	}
-	if !s.slice.braked && s.clocksFree() && !s.turned() && !c.writing && c.record.equal(HeatRecord{}) {
+	if !s.slice.braked && s.clocksFree() && !s.turned() && !c.writing && c.record.equal(HeatRecord{}) && s.modeFree() {
 		return true
 	}
 	if now.Before(c.by) {
 		return false
 	}
-	s.Log.Error("not all that was done against heat is undone, the next brainjar goes on with that", "unit", "brainjar.slice")
+	s.Log.Error("not all that was done against heat, or to the power mode, is undone: the next brainjar goes on with that", "unit", "brainjar.slice")
 	return true
 }
 

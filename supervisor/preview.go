@@ -42,10 +42,13 @@ func Preview(ctx context.Context, cfg *config.Config, m Machine) []Forecast {
 		if c.GPU && noGPU != nil {
 			f.Warnings = append(f.Warnings, noGPU.Error())
 		}
+		if err := m.Board.lacksMode(c.PowerMode); err != nil {
+			f.Warnings = append(f.Warnings, err.Error())
+		}
 		if f.Idle || f.Refusal != nil {
 			continue
 		}
-		demand := Demand{Memory: c.MemoryMax + m.Board.shared(c.GPUMemory), GPU: c.GPUMemory}
+		demand := Demand{Memory: c.MemoryMax + m.Board.shared(c.GPUMemory), GPU: c.GPUMemory, Mode: c.PowerMode}
 		if len(c.After) > 0 {
 			demand.Waits = fmt.Sprintf("after %s: %s", c.After[0].ID, Queued)
 		}

@@ -34,21 +34,34 @@ func Schedule(waiting []Candidate, room Headroom, now time.Time) []Verdict {
 			waiting[a].QueuedAt.Compare(waiting[b].QueuedAt))
 	})
 	verdicts := make([]Verdict, len(waiting))
-	var kept *Candidate
+	var kept, keptMode *Candidate
 	for _, i := range order {
 		c := &waiting[i]
 		v := Admit(c.Demand, room)
 		switch {
 		case v.OK() && kept != nil:
-			v = Verdict{CheckPlace, fmt.Sprintf("the place of %s is kept, it waited longer than %s", kept.ID, keepPlaceAfter)}
+			v = kept.passed()
+		case v.OK() && keptMode != nil && c.Demand.Mode != "": // others do not keep it waiting
+			v = keptMode.passed()
 		case v.OK():
 			room = room.Take(c.Demand)
-		case v.Scarce() && kept == nil && !c.ScarceSince.IsZero() && now.Sub(c.ScarceSince) >= keepPlaceAfter:
+			if room.ModeBy == "" && c.Demand.Mode != "" {
+				room.ModeBy = c.ID
+			}
+		case !v.Scarce() || c.ScarceSince.IsZero() || now.Sub(c.ScarceSince) < keepPlaceAfter:
+		case v.Check == CheckPowerMode && keptMode == nil:
+			keptMode = c
+		case v.Check != CheckPowerMode && kept == nil:
 			kept = c
 		}
 		verdicts[i] = v
 	}
 	return verdicts
+}
+
+// passed is the answer to one that may not pass c any more.
+func (c *Candidate) passed() Verdict {
+	return Verdict{CheckPlace, fmt.Sprintf("the place of %s is kept, it waited longer than %s", c.ID, keepPlaceAfter)}
 }
 
 // place is a place in the queue.

@@ -117,9 +117,6 @@ func (s *Supervisor) readAgain(ctx context.Context) (rereading, error) {
 	if r.new, err = config.Load(k.config.Path); err != nil {
 		return r, err
 	}
-	if len(r.new.NotYet) > 0 {
-		return r, config.Errors(r.new.NotYet)
-	}
 	if problems := r.new.CheckFits(s.MemTotal, s.Board.Unified); len(problems) > 0 {
 		return r, problems
 	}

@@ -24,7 +24,7 @@ func (s *Supervisor) admit(now time.Time, next *time.Time) {
 		waiting = append(waiting, e)
 		candidates = append(candidates, Candidate{
 			ID: e.cfg.ID, Priority: e.cfg.Priority, QueuedAt: e.queuedAt, ScarceSince: e.scarceSince,
-			Demand: Demand{Memory: s.demand(e), GPU: e.cfg.GPUMemory, Waits: s.unmet(e), Hot: s.ownHold(e)},
+			Demand: Demand{Memory: s.demand(e), GPU: e.cfg.GPUMemory, Mode: s.modeOf(e.cfg.PowerMode), Waits: s.unmet(e), Hot: s.ownHold(e)},
 		})
 	}
 	if len(waiting) == 0 {
@@ -87,6 +87,7 @@ func (s *Supervisor) headroom() Headroom {
 			claims = append(claims, gpu.Claim)
 		}
 	}
+	h.Mode, h.ModeBy = s.modeInForce()
 	if s.cards.known && !s.Board.Unified {
 		h.GPUKnown, h.GPU = true, s.cards.free(onGPU)
 	}
@@ -121,6 +122,7 @@ func (s *Supervisor) start(e *experiment) {
 	e.figures = figures{}
 	e.uses, e.gpu, e.holds, e.answered, e.outdated = measured{}, gpuUse{before: s.cards.used}, 0, false, nil
 	e.cause, e.place, e.savedAt = NoCause, place{}, time.Time{}
+	s.askMode(e)
 	s.launching++
 	run := e.run
 	s.change(e, Change{To: Starting}, func(error) { s.launch(e, run) })
@@ -147,6 +149,7 @@ func (s *Supervisor) launch(e *experiment, run int) {
 		}
 	}
 	var gpu granted
+	mode := e.mode
 	s.do(func(ctx context.Context) error {
 		defer order.streams.Close()
 		spec, err := order.spec()
@@ -155,6 +158,9 @@ func (s *Supervisor) launch(e *experiment, run int) {
 		}
 		if err == nil {
 			gpu, err = order.grantGPU(ctx, s.Board, &spec)
+		}
+		if err == nil {
+			err = s.Board.setPowerMode(ctx, mode)
 		}
 		if err != nil {
 			return err

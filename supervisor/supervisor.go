@@ -103,7 +103,7 @@ type Supervisor struct {
 	// started.
 	Logs Logs
 
-	// Board is what is asked of the machine's GPUs.
+	// Board is what is asked of the machine's GPUs and power modes.
 	Board Board
 
 	// Clocks lowers the clocks of CPU and GPU. Nil: they are left alone.
@@ -159,6 +159,7 @@ type state struct {
 	cooling cooling
 	guard   Guard
 
+	mode       powerMode
 	cards      cards // of the latest reading
 	feelingGPU bool  // whose processes use it is being found out
 
@@ -358,6 +359,7 @@ func (s *Supervisor) settle(now time.Time) time.Duration {
 	s.tickProbes(now, &next)
 	s.tickHeat(now, &next)
 	s.admit(now, &next)
+	s.tickPowerMode(now, &next)
 	s.writeAgain(now, &next)
 	if !s.felt && now.Before(s.feelBy) {
 		next = earlier(next, s.feelBy)
@@ -389,11 +391,4 @@ func (s *Supervisor) tick(e *experiment, now time.Time, next *time.Time) {
 	if (e.phase == Backoff || e.phase == Stopping) && !e.due.IsZero() {
 		*next = earlier(*next, e.due)
 	}
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -36,13 +37,9 @@ refuse some experiment, 78 it has errors.`,
 }
 
 func check(ctx context.Context, stdout, stderr io.Writer, path string, user bool) error {
-	board := boardOf("")
-	cfg, memTotal, err := load(path, board)
+	cfg, memTotal, err := load(path, unified(""))
 	if err != nil {
 		return err
-	}
-	for _, p := range cfg.NotYet {
-		fmt.Fprintf(stderr, "warning: %s\n", p)
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
@@ -57,7 +54,7 @@ func check(ctx context.Context, stdout, stderr io.Writer, path string, user bool
 	if host != nil {
 		fmt.Fprintf(stdout, "%s\n", host)
 	}
-	refused := forecast(stdout, stderr, supervisor.Preview(ctx, cfg, supervisor.Machine{MemTotal: memTotal, Host: host, Board: board}))
+	refused := forecast(stdout, stderr, supervisor.Preview(ctx, cfg, supervisor.Machine{MemTotal: memTotal, Host: host, Board: boardOf("", "", slog.New(slog.DiscardHandler))}))
 	if refused > 0 {
 		return fmt.Errorf("this machine would refuse %d of %d experiments", refused, len(cfg.Experiments))
 	}

@@ -136,12 +136,22 @@ func readJSON(path string, value any) error {
 	return nil
 }
 
-// writeJSON puts a value into a file of the runtime directory: all of it, or what
+// writeSynced writes a file that is on disk when it returns.
+func writeSynced(path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// writeJSON puts a value into a file of the runtime or state directory: all of it, or what
 // was there stays.
 func writeJSON(path string, value any) error {
 	text, err := json.Marshal(value)
 	if err == nil {
-		err = os.WriteFile(path+".new", text, 0o600)
+		err = writeSynced(path+".new", text)
 	}
 	if err == nil {
 		err = os.Rename(path+".new", path)

@@ -81,13 +81,10 @@ func (b *brainjar) run(path string) error {
 	signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away is not a reason to die
 	signal.Notify(b.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
 	defer signal.Stop(b.signals)
-	board := boardOf(sensors.FS(b.sysroot))
-	cfg, memTotal, err := load(path, board)
+	fs := sensors.FS(b.sysroot)
+	cfg, memTotal, err := load(path, unified(fs))
 	if err != nil {
 		return err
-	}
-	if len(cfg.NotYet) > 0 {
-		return config.Errors(cfg.NotYet)
 	}
 	runtimeDir, err := b.runtimeDir()
 	if err != nil {
@@ -118,13 +115,13 @@ func (b *brainjar) run(path string) error {
 	})
 	book, past := b.remember(state)
 	b.logs = runlog.New(filepath.Join(state, logsName), b.log)
-	sampler := &sensors.Sampler{FS: sensors.FS(b.sysroot), Interval: cfg.Thermal.Interval, Disk: "/", Log: b.log}
+	sampler := &sensors.Sampler{FS: fs, Interval: cfg.Thermal.Interval, Disk: "/", Log: b.log}
 	readings := make(chan sensors.Reading)
 	hub := control.NewHub(past.LastEvent)
 	settings := supervisor.Supervisor{
 		Config: cfg, Units: manager, House: manager, Groups: manager, Freezer: manager, Prober: manager, Events: manager.Events(), Readings: readings,
 		MemTotal: memTotal, Log: b.log, UserManager: b.user,
-		Ledger: book, Past: past, Logs: b.logs, Boot: sensors.BootID(), Board: board,
+		Ledger: book, Past: past, Logs: b.logs, Boot: sensors.BootID(), Board: boardOf(fs, state, b.log),
 		Notify: notifier(), Watchdog: watchdogInterval(), Observe: hub.Change, Noted: hub.Note,
 	}
 	b.heatFiles(&settings, runtimeDir)
@@ -288,7 +285,7 @@ func (b *brainjar) obey(ctx context.Context, s *supervisor.Supervisor) {
 
 // load reads the configuration and refuses what could never run on a machine
 // with this one's memory, which it returns too.
-func load(path string, board supervisor.Board) (cfg *config.Config, memTotal quantity.Bytes, err error) {
+func load(path string, unified bool) (cfg *config.Config, memTotal quantity.Bytes, err error) {
 	memTotal, err = sensors.MemTotal()
 	if err != nil {
 		return nil, 0, fmt.Errorf("cannot find out how much memory this machine has: %w", err)
@@ -301,7 +298,7 @@ func load(path string, board supervisor.Board) (cfg *config.Config, memTotal qua
 		}
 		return nil, 0, &failure{err, ExitConfig, ""}
 	}
-	if problems := cfg.CheckFits(memTotal, board.Unified); len(problems) > 0 {
+	if problems := cfg.CheckFits(memTotal, unified); len(problems) > 0 {
 		return nil, 0, problems
 	}
 	return cfg, memTotal, nil

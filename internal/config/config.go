@@ -33,10 +33,6 @@ type Config struct {
 	// has no [template]. Its placeholders are not replaced.
 	Template *Experiment
 
-	// NotYet are settings that are right, but whose behaviour this version
-	// does not have: to be warned of by a check, and refused by a run.
-	NotYet []Problem
-
 	written  marks
 	defaults table // as written
 }

@@ -258,30 +258,8 @@ func TestLogKeys(t *testing.T) {
 }
 
 func TestMemoryCriticalFollowsReserve(t *testing.T) {
-	if c := mustLoad(t, "[memory]\nreserve = \"512M\"\n"); c.Memory.Critical != 256*quantity.MiB || len(c.NotYet) != 0 {
-		t.Errorf("critical is %v, not yet %v", c.Memory.Critical, c.NotYet)
-	}
-}
-
-func TestNotYet(t *testing.T) {
-	c := mustLoad(t, minimal+"power_mode = \"0\"\nlog = \"journal\"\n[thermal]\nenabled = false\nclocks = false\n"+
-		"[experiments.a]\ngpu = true\n[experiments.b]\npower_mode = \"x\"\nmax_temperature = 80\n")
-	var got []string
-	for _, p := range c.NotYet {
-		got = append(got, p.Key)
-		if !strings.HasPrefix(p.Message, "not yet: ") || p.Line < 1 {
-			t.Errorf("problem %v", p)
-		}
-	}
-	if want := []string{"defaults.power_mode", "experiments.b.power_mode"}; !slices.Equal(got, want) {
-		t.Errorf("not yet: %q, want %q", got, want)
-	}
-	for _, n := range notYet {
-		_, setting := settingKeys.find(n.key)
-		_, experiment := experimentKeys.find(n.key)
-		if !setting && !experiment {
-			t.Errorf("%s is no key", n.key)
-		}
+	if c := mustLoad(t, "[memory]\nreserve = \"512M\"\n"); c.Memory.Critical != 256*quantity.MiB {
+		t.Errorf("critical is %v", c.Memory.Critical)
 	}
 }
 

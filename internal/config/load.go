@@ -44,7 +44,6 @@ func load(path string, text []byte) (*Config, error) {
 	if problems := l.errors.sorted(); len(problems) > 0 {
 		return nil, Errors(problems)
 	}
-	c.NotYet = l.notYet.sorted()
 	return c, nil
 }
 
@@ -54,7 +53,6 @@ type loader struct {
 	defaults table
 	ids      map[string]place // of experiments and matrices, where they were defined
 	errors   report
-	notYet   report
 }
 
 // main reads the main file, settings and defaults first.
@@ -74,7 +72,6 @@ func (l *loader) main(doc *document) {
 	}
 	c := l.config
 	checkSettings(c, &l.errors)
-	reportNotYet(c.written, &l.notYet)
 	if experiments != nil {
 		each, _ := l.tableOf(*experiments)
 		for _, e := range each {
@@ -110,7 +107,6 @@ func (l *loader) readDefaults(e entry) {
 	scratch := defaultExperiment()
 	m := marks{head: e.at, keys: make(map[string]mark)}
 	experimentKeys.apply(&scratch, l.defaults, "", m, &l.errors)
-	reportNotYet(m, &l.notYet)
 	if matrix, written := m.keys["matrix"]; written {
 		l.errors.add(matrix.at, "", "a matrix belongs to one experiment")
 	}
@@ -139,7 +135,6 @@ func (l *loader) layered(id string, head place, own table) *Experiment {
 	}
 	experimentKeys.apply(&e, own, "", e.written, &l.errors)
 	checkExperiment(&e, l.config.Supervisor, &l.errors)
-	reportNotYet(e.written, &l.notYet)
 	return &e
 }
 

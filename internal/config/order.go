@@ -33,7 +33,6 @@ func (c *Config) Submitted(id string, keys Keys, others []string) (*Experiment, 
 	}
 	e.After = c.resolveSubmitted(e, others, &l.errors)
 	x := e.expand("", &l.errors)
-	l.errors.problems = append(l.errors.problems, l.notYet.problems...)
 	if problems := l.errors.errors(); len(problems) > 0 {
 		return nil, problems
 	}
@@ -77,23 +76,11 @@ func (c *Config) Override(e *Experiment, configPath string, keys Keys) (*Experim
 		}
 	}
 	checkExperiment(&changed, c.Supervisor, &r)
-	reportNotYet(marks{keys: marksOf(own, changed.written)}, &r)
 	x := changed.expand(configPath, &r)
 	if problems := r.errors(); len(problems) > 0 {
 		return nil, problems
 	}
 	return x, nil
-}
-
-// marksOf are the marks of what one table said.
-func marksOf(own table, all marks) map[string]mark {
-	said := make(map[string]mark)
-	for name, m := range all.keys {
-		if len(m.at.path) > 0 && m.at.doc.name == "" && own.has(m.at.path[0]) {
-			said[name] = m
-		}
-	}
-	return said
 }
 
 // inOrder turns keys into a table as a file would have it.

@@ -64,16 +64,6 @@ func row(name, kind, initial, doc, limits string) string {
 	if limits != "" && !strings.Contains(limits, "a program") {
 		doc += " Must be " + limits + "."
 	}
-	for _, n := range notYet {
-		if n.key != name {
-			continue
-		}
-		doc += " *Not yet"
-		if n.value != "" {
-			doc += ": `" + n.value + "`"
-		}
-		doc += ".*"
-	}
 	return fmt.Sprintf("| `%s` | %s | %s | %s |\n", name, kind, value, doc)
 }
 

@@ -125,6 +125,8 @@ func (x *explanation) waiting(e Experiment, s Supervisor, now time.Time) {
 		x.advise("it starts when the machine has that much memory to give, or with a smaller memory_max; reserve of [memory] is what stays free")
 	case supervisor.CheckGPUMemory:
 		x.advise("it starts when the GPU has that much memory to give, or with a smaller gpu_memory")
+	case supervisor.CheckPowerMode:
+		x.advise("it starts when nothing runs in another power mode")
 	case supervisor.CheckPlace:
 		x.advise("it starts after that one; a higher priority would let it pass")
 	}

@@ -29,7 +29,7 @@ type Experiment struct {
 	Owner       string    `json:"owner,omitempty"`
 	Phase       string    `json:"phase"`
 	Reason      string    `json:"reason,omitempty"`
-	WaitsFor    string    `json:"waits_for,omitempty"` // while it is queued: hold, heat, dependency, slots, budget, memory, gpu-memory or place
+	WaitsFor    string    `json:"waits_for,omitempty"` // while it is queued: hold, heat, dependency, slots, budget, memory, gpu-memory, power-mode or place
 	Since       time.Time `json:"since"`               // of the phase
 	Priority    int       `json:"priority"`
 	Autostart   bool      `json:"autostart"`          // as it counts: with the override

@@ -61,7 +61,7 @@ class Experiment:
     experiment: str
     phase: str
     reason: str = ""
-    waits_for: str = ""  # while it is queued: hold, dependency, slots, budget, heat, memory, gpu-memory or place
+    waits_for: str = ""  # while it is queued: hold, dependency, slots, budget, heat, memory, gpu-memory, power-mode or place
     since: Optional[datetime] = _time()  # of the phase
     description: str = ""
     tags: List[str] = _list()
