@@ -25,6 +25,7 @@ type Systemd interface {
 	Freeze(ctx context.Context, unit string) error
 	Thaw(ctx context.Context, unit string) error
 	Usage(unit string) (transient.Usage, error)
+	Processes(unit string) ([]int, error)
 	SetSlice(ctx context.Context, l transient.Limits) (transient.Limits, error)
 	OwnJob(ctx context.Context) (string, error)
 	Host(ctx context.Context) (transient.Host, error)

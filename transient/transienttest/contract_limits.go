@@ -2,6 +2,7 @@ package transienttest
 
 import (
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -155,12 +156,20 @@ func usage(s *session) {
 	if s.enforced("cpu_quota") && u.CPUTime <= 0 {
 		s.Errorf("CPU time %v", u.CPUTime)
 	}
+	pids, err := s.Processes(unit)
+	s.order("Processes", err)
+	if len(pids) != 2 || slices.Min(pids) <= 1 || pids[0] == pids[1] {
+		s.Errorf("processes %v, want two", pids)
+	}
 	s.order("Kill", s.Kill(s.Context(), unit, transient.All, syscall.SIGKILL))
 	if o := s.ended(unit); s.enforced("memory_max") && o.MemoryPeak < size {
 		s.Errorf("peak %s at the end, allocated %s", o.MemoryPeak, size)
 	}
 	if _, err := s.Usage(unit); err == nil {
 		s.Error("usage of a unit that has ended")
+	}
+	if _, err := s.Processes(unit); err == nil {
+		s.Error("processes of a unit that has ended")
 	}
 }
 

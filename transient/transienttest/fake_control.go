@@ -67,7 +67,7 @@ func (f *Fake) Processes(name string) ([]int, error) {
 	if u == nil {
 		return nil, fmt.Errorf("cannot list the processes of %s: %w", name, transient.ErrNoUnit)
 	}
-	return []int{u.unit.MainPID}, nil
+	return append([]int{u.unit.MainPID}, u.children...), nil
 }
 
 // SetSlice sets the limits of the slice; see Manager.SetSlice.
