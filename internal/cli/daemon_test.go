@@ -92,6 +92,24 @@ func (d *testDaemon) begin() {
 	d.over.Go(func() { _ = d.fake.Run(ctx) })
 	d.over.Go(func() { _ = server.Run(ctx); listener.Close() })
 	d.over.Go(func() { _ = d.Run(ctx); cancel() })
+	d.awaitReady(ctx)
+}
+
+// awaitReady waits until orders are taken.
+func (d *testDaemon) awaitReady(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		r, err := d.Summary(ctx)
+		switch {
+		case err != nil:
+			d.fatal("brainjar is not ready: %v", err)
+			return
+		case r.Ready:
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // end ends brainjar; its experiments run on.
