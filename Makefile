@@ -7,7 +7,7 @@ GOBUILD := go build -trimpath -ldflags '$(LDFLAGS)'
 SCRIPTS := $(filter-out lab/README.md lab/demo.toml lab/faults,$(wildcard lab/*)) \
 	packaging/deb $(filter-out %.lintian %/copyright,$(wildcard packaging/debian/*)) .ci/run .ci/vulncheck
 
-.PHONY: build demo test test-unit test-lab test-python test-vm test-faults test-power test-arm64 bench lint dist deb test-deb clean
+.PHONY: build demo test test-unit test-lab test-long test-python test-vm test-faults test-power test-arm64 bench lint dist deb test-deb clean
 
 build: ## the binary, for this machine
 	$(GOBUILD) -o brainjar .
@@ -37,7 +37,12 @@ test-lab: ## the suites on real systemd
 	lab/install shellcheck
 	shellcheck -x $(SCRIPTS)
 	lab/suite-build dist/lab
-	lab/test dist/lab
+	lab/test dist/lab -test.skip TestLong
+
+test-long: ## what test-lab leaves out for its length: a thousand runs, heat, floods, hundreds at once
+	lab/install
+	lab/suite-build dist/lab
+	lab/test dist/lab -test.run TestLong -test.v
 
 test-python: ## the Python package: alone, and against a real brainjar
 	lab/install python3
@@ -47,7 +52,7 @@ test-python: ## the Python package: alone, and against a real brainjar
 test-vm: ## the same suites in a virtual machine with cgroup v2 (slow), but for those that want a fast machine
 	lab/install-vm
 	lab/suite-build dist/lab
-	lab/vm --mem 3072 --timeout 2700 --add dist/lab:/lab/suite --add lab/suite:/lab/run-suite -- /lab/run-suite /lab/suite -test.skip 'TestThousandExits|TestHundredDeaths|TestShipped'
+	lab/vm --mem 3072 --timeout 2700 --add dist/lab:/lab/suite --add lab/suite:/lab/run-suite -- /lab/run-suite /lab/suite -test.skip 'TestLong|TestShipped'
 
 test-faults: ## a random walk of faults: BRAINJAR_FAULTS seconds, or BRAINJAR_KILLS kills
 	lab/install

@@ -18,7 +18,7 @@ const bomb = `["/bin/sh", "-c", "trap '' TERM; f() { while :; do f & done; }; f 
 
 // A fork bomb stays within its tasks_max, the others and brainjar do not feel it,
 // and nothing is left of it after a stop, a person's or a drain.
-func TestShippedForkBomb(t *testing.T) {
+func TestLongForkBomb(t *testing.T) {
 	const tasks = 64
 	text := threeKinds
 	for _, id := range []string{"bomb1", "bomb2"} {
@@ -81,7 +81,7 @@ func number(t *testing.T, text string) int {
 
 // An experiment that writes without end is cut to its log_rate; the journal still
 // takes what others say.
-func TestShippedLogFlood(t *testing.T) {
+func TestLongLogFlood(t *testing.T) {
 	const burst, interval = 100, 5 * time.Second
 	text := threeKinds + fmt.Sprintf(`
 [experiments.flood]

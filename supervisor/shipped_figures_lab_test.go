@@ -13,7 +13,7 @@ import (
 
 // What a run felt on a board is in the ledger, the history and the explanation; also
 // what was felt before brainjar was killed.
-func TestShippedFigures(t *testing.T) {
+func TestLongFigures(t *testing.T) {
 	orin, state := newBoard(t), t.TempDir()
 	b := ship(t, state, heatHead+"[experiments.felt]\ncommand = [\"/bin/sleep\", \"28\"]\n", "--sysroot", orin.dir)
 	b.ready()

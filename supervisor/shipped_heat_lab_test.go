@@ -130,7 +130,7 @@ func (b *shipped) stage(name string) {
 }
 
 // A night in which it becomes too hot, and cool again: 60, 76, 80, 86, 60 °C.
-func TestShippedHeat(t *testing.T) {
+func TestLongHeat(t *testing.T) {
 	orin, state := newBoard(t), t.TempDir()
 	b := ship(t, state, burners(), "--sysroot", orin.dir)
 	b.ready()
@@ -203,7 +203,7 @@ func TestShippedHeat(t *testing.T) {
 
 // A brainjar that is killed in the heat leaves the machine cooled, and its
 // experiments to the next one, which goes on cooling, or undoes it if it is cool.
-func TestShippedHeatKilled(t *testing.T) {
+func TestLongHeatKilled(t *testing.T) {
 	orin, state := newBoard(t), t.TempDir()
 	b := ship(t, state, burners(), "--sysroot", orin.dir)
 	b.ready()

@@ -14,7 +14,7 @@ import (
 
 // Output goes to a file for each run, also while brainjar is dead; one that grows
 // too large is cut, and its program goes on.
-func TestShippedLogFiles(t *testing.T) {
+func TestLongLogFiles(t *testing.T) {
 	state := t.TempDir()
 	text := shippedHead + `
 [experiments.talks]

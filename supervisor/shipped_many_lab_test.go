@@ -24,7 +24,7 @@ func many() (running, configured int, limit time.Duration) {
 
 // A brainjar that comes back finds hundreds that run within a second, and holds no
 // more open files for them.
-func TestShippedMany(t *testing.T) {
+func TestLongMany(t *testing.T) {
 	running, configured, limit := many()
 	state := t.TempDir()
 	text := strings.NewReplacer("max_concurrent = 8", fmt.Sprintf("max_concurrent = %d", running), `memory_budget = "1G"`, `memory_budget = "16G"`,

@@ -16,8 +16,8 @@ import (
 // parallel is how many runs are under way at a time.
 const parallel = 16
 
-// TestThousandExits: each of 1000 runs is recorded once, with its own code.
-func TestThousandExits(t *testing.T) {
+// TestLongExits: each of 1000 runs is recorded once, with its own code.
+func TestLongExits(t *testing.T) {
 	dir := t.TempDir()
 	b := newBench(t, transient.Options{RecordDir: dir})
 	b.synced(1)
@@ -42,9 +42,9 @@ func TestThousandExits(t *testing.T) {
 	}
 }
 
-// TestHundredDeaths: 100 runs die by each of these signals, also by those that
+// TestLongDeaths: 100 runs die by each of these signals, also by those that
 // systemd counts as a success.
-func TestHundredDeaths(t *testing.T) {
+func TestLongDeaths(t *testing.T) {
 	names := []string{"TERM", "HUP", "INT", "PIPE", "USR1", "KILL"}
 	signals := []syscall.Signal{
 		syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE, syscall.SIGUSR1, syscall.SIGKILL,
