@@ -141,12 +141,12 @@ func adoptedProcess(st stage) {
 	defer func() { _ = sleep.Process.Kill(); _ = sleep.Wait() }()
 	h.await("it is executed", 10*time.Second, func() bool {
 		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", sleep.Process.Pid))
-		return err == nil && len(line) > 0
+		return err == nil && strings.HasPrefix(string(line), "/bin/sleep\x00")
 	})
 	h.must(h.Adopt(h.ctx(), "found", sleep.Process.Pid, "ada", config.Keys{"memory_max": "48M"}))
 	h.awaitPhase(supervisor.Running, 10*time.Second, "found")
 	if s := h.status("found"); s.MemoryMax != 48*quantity.MiB || s.Unit.Kind != transient.Scope || s.Config.Command[1] != "3600" {
-		st.Errorf("stands %+v", s)
+		st.Errorf("stands %+v, with command %q", s, s.Config.Command)
 	}
 	if err := h.Adopt(h.ctx(), "other", 1, "ada", nil); err == nil {
 		st.Error("adopted init")

@@ -8,7 +8,6 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Process is a process that runs already, to be adopted. Its number alone does not
@@ -47,27 +46,13 @@ func FindProcess(pid int) (p Process, username string, command []string, err err
 	if err != nil { // a thread of the kernel has none
 		return Process{}, "", nil, fmt.Errorf("%w that could be adopted: %d", ErrNoProcess, pid)
 	}
-	line, err := commandLine(pid)
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // empty while it is being executed
 	if err != nil {
 		return Process{}, "", nil, fmt.Errorf("%w: %d", ErrNoProcess, pid)
 	}
 	command = strings.Split(string(bytes.TrimSuffix(line, []byte{0})), "\x00")
 	command[0] = program
 	return p, username, command, nil
-}
-
-// executing is how long a process may be between its old program and its new one.
-const executing = 100 * time.Millisecond
-
-// commandLine reads the command line of a process. It is empty while a program is
-// being executed, which ends soon, and for a process that has overwritten it.
-func commandLine(pid int) (line []byte, err error) {
-	for until := time.Now().Add(executing); ; time.Sleep(executing / 50) {
-		line, err = os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if err != nil || len(line) > 0 || time.Now().After(until) {
-			return line, err
-		}
-	}
 }
 
 // processBegan reads when a process began. The name of its program comes before, in

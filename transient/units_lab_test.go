@@ -205,6 +205,10 @@ func TestScopes(t *testing.T) {
 	if err := sleep.Start(); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "it is executed", func() bool {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", sleep.Process.Pid))
+		return err == nil && strings.HasPrefix(string(line), "/bin/sleep\x00")
+	})
 	adopted := scope("adopted")
 	process, username, command, err := transient.FindProcess(sleep.Process.Pid)
 	if err != nil || username != "root" || !slices.Equal(command[1:], []string{"3600"}) {

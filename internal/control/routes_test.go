@@ -202,6 +202,10 @@ func (h *house) adopts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { cancel(); _ = sleep.Wait() }()
+	line := fmt.Sprintf("/proc/%d/cmdline", sleep.Process.Pid)
+	for text := []byte(nil); !strings.HasPrefix(string(text), "sleep\x00"); { // it is still being executed
+		text, _ = os.ReadFile(line)
+	}
 	e := h.obeyed("POST", "/v1/experiments/found/adopt", fmt.Sprintf(`{"pid": %d, "keys": {"memory_max": "2G"}}`, sleep.Process.Pid))
 	if e.Kind != "scope" || !e.Submitted || e.MemoryMax != 2<<30 || e.Command[1] != "1000" {
 		t.Errorf("%+v", e)
