@@ -146,11 +146,12 @@ func report(w io.Writer, err error) {
 	if errors.Is(err, context.Canceled) {
 		err = errInterrupted
 	}
-	fmt.Fprintf(w, "error: %s\n", printableLines(err.Error()))
-	if errors.As(err, &refusal) {
+	if errors.As(err, &refusal) && len(refusal.Details) > 1 { // the message is all of them
 		for _, detail := range refusal.Details {
-			fmt.Fprintf(w, "  %s\n", printable(detail))
+			fmt.Fprintf(w, "error: %s\n", printable(detail))
 		}
+	} else {
+		fmt.Fprintf(w, "error: %s\n", printableLines(err.Error()))
 	}
 	if hint := hintOf(err); hint != "" {
 		fmt.Fprintf(w, "hint: %s\n", printable(hint))
