@@ -1,6 +1,8 @@
 package supervisor_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,13 +16,15 @@ func TestEndGoesOn(t *testing.T) {
 	for _, tc := range []struct {
 		name, keys string
 		steps      []string
-		asked      bool // by a person; else it is too hot
+		order      func(*supervisor.Supervisor, context.Context, string) error // of a person; nil: it is too hot
 		want       supervisor.Phase
 	}{
-		{"asked, while it saves", "checkpoint_signal = \"SIGUSR1\"", []string{"on=USR1:sleep=10h", "sleep=10h"}, true, supervisor.Stopped},
-		{"asked, while systemd stops it", "", []string{"ignore=TERM", "sleep=10h"}, true, supervisor.Stopped},
-		{"heat, while it saves", "checkpoint_signal = \"SIGUSR1\"", []string{"on=USR1:sleep=10h", "sleep=10h"}, false, supervisor.Running},
-		{"heat, while systemd stops it", "", []string{"ignore=TERM", "sleep=10h"}, false, supervisor.Running},
+		{"asked, while it saves", "checkpoint_signal = \"SIGUSR1\"", []string{"on=USR1:sleep=10h", "sleep=10h"}, (*supervisor.Supervisor).Stop, supervisor.Stopped},
+		{"asked, while systemd stops it", "", []string{"ignore=TERM", "sleep=10h"}, (*supervisor.Supervisor).Stop, supervisor.Stopped},
+		{"heat, while it saves", "checkpoint_signal = \"SIGUSR1\"", []string{"on=USR1:sleep=10h", "sleep=10h"}, nil, supervisor.Running},
+		{"heat, while systemd stops it", "", []string{"ignore=TERM", "sleep=10h"}, nil, supervisor.Running},
+		{"restart, while it saves", "checkpoint_signal = \"SIGUSR1\"", []string{"on=USR1:sleep=10h", "sleep=10h"}, (*supervisor.Supervisor).Restart, supervisor.Running},
+		{"restart, while systemd stops it", "", []string{"ignore=TERM", "sleep=10h"}, (*supervisor.Supervisor).Restart, supervisor.Running},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			onFake(t, func(st stage, fake *transienttest.Fake) {
@@ -28,8 +32,8 @@ func TestEndGoesOn(t *testing.T) {
 				text := head + experiment("a", "stop_timeout = \"10s\"\ncheckpoint_timeout = \"10s\"\n"+tc.keys, tc.steps...)
 				first := st.begin(text)
 				first.awaitPhase(supervisor.Running, time.Second, "a")
-				if tc.asked {
-					if err := first.Supervisor.Stop(st.Context(), "a"); err != nil {
+				if tc.order != nil {
+					if err := tc.order(first.Supervisor, st.Context(), "a"); err != nil {
 						st.Fatal(err)
 					}
 				} else {
@@ -43,7 +47,7 @@ func TestEndGoesOn(t *testing.T) {
 				second := st.begin(text)
 				second.await("it has ended", time.Minute, func() bool { return len(second.ends("a")) == 1 })
 				want := supervisor.ResultHeat
-				if tc.asked {
+				if tc.order != nil {
 					want = "stopped"
 				}
 				if end := second.ends("a")[0]; end.Result != want {
@@ -55,6 +59,44 @@ func TestEndGoesOn(t *testing.T) {
 				}
 				second.drain()
 			})
+		})
+	}
+}
+
+// One that is to be started again runs again though brainjar is killed before that,
+// after whichever of its writes; and what waits for its slot waits on.
+func TestRestartGoesOn(t *testing.T) {
+	text := strings.Replace(head, "max_concurrent = 8", "max_concurrent = 1", 1) +
+		experiment("a", "", "sleep=10h") + experiment("b", "after = { a = \"started\" }", "sleep=10h")
+	for at := range 5 {
+		onFake(t, func(st stage, _ *transienttest.Fake) {
+			b := newBook()
+			st.book = b
+			h := st.begin(text)
+			h.awaitPhase(supervisor.Running, time.Second, "a")
+			h.awaitPhase(supervisor.Queued, time.Second, "b")
+			died := make(chan struct{})
+			if at > 0 {
+				b.mu.Lock()
+				b.dieAt, b.die = b.writes+at, func() { close(died) }
+				b.mu.Unlock()
+			}
+			if err := h.Restart(h.ctx(), "a"); err != nil && at == 0 {
+				st.Fatal(err)
+			}
+			if at > 0 {
+				<-died
+				h.kill()
+				b.mu.Lock()
+				b.dead, b.dieAt = false, 0
+				b.mu.Unlock()
+				h = st.begin(text)
+			}
+			time.Sleep(time.Minute)
+			if a, b := h.status("a"), h.status("b"); a.Phase != supervisor.Running || a.Run != 2 || a.Attempt != 0 || b.Run != 0 {
+				st.Errorf("killed after write %d: a is %s: %s, run %d, attempt %d; b is %s", at, a.Phase, a.Reason, a.Run, a.Attempt, b.Phase)
+			}
+			h.drain()
 		})
 	}
 }

@@ -33,6 +33,8 @@ const (
 	CauseMemory    Cause = "memory"
 	CauseGPUMemory Cause = "gpu-memory"
 	CauseProbe     Cause = "probe" // its health check failed
+
+	causeRestart Cause = "restart" // CauseAsked, of one that is to be queued again; only in the ledger
 )
 
 // result is what a run that ended for this cause is recorded as.

@@ -106,6 +106,9 @@ func (s *Supervisor) wanted(e *experiment) *ledger.Wanted {
 		ScarceSince: e.scarceSince, Hold: e.hold, Enabled: e.enabled, Boot: s.Boot,
 		Definition: e.definition,
 	}
+	if e.again && e.cause == CauseAsked {
+		w.Cause = string(causeRestart)
+	}
 	if e.submission != nil {
 		w.Submitted = toJSON(e.submission)
 	}

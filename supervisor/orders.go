@@ -122,6 +122,9 @@ func (s *Supervisor) orderStop(e *experiment, written func(error)) error {
 	return nil
 }
 
+// restartAsked is the reason of what Restart does.
+const restartAsked = "restart was asked for"
+
 // Restart ends an experiment that runs and then queues it again, with its count
 // of restarts begun anew; one that does not run is started.
 func (s *Supervisor) Restart(ctx context.Context, id string) error {
@@ -129,7 +132,7 @@ func (s *Supervisor) Restart(ctx context.Context, id string) error {
 		if !e.phase.Active() || s.leaving.how != stay {
 			return s.orderStart(e, written)
 		}
-		s.renew(e, "restart was asked for", written)
+		s.renew(e, restartAsked, written)
 		return nil
 	})
 }
@@ -229,7 +232,7 @@ func (s *Supervisor) onceMore(e *experiment, cause Cause) {
 	case s.leaving.how != stay || e.phase != Stopped:
 	case e.again:
 		e.attempt = 0
-		s.move(e, Queued, "restart was asked for")
+		s.queueAt(e, e.placeNow(), restartAsked)
 	case cause == CauseLeave: // the brainjar that was leaving died before it had left
 		s.move(e, Queued, "it ran when brainjar was stopped")
 	}

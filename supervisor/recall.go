@@ -165,7 +165,7 @@ func (s *Supervisor) serve(away []transient.Ended, counted []bool) {
 		switch {
 		case ok && e.phase == Idle:
 			if e.past != nil && Phase(e.past.Phase) == Stopping && e.past.Invocation == ev.Unit.Invocation {
-				e.cause = Cause(e.past.Cause)
+				e.recallCause()
 				e.stop.cause, e.stop.why = e.cause, e.past.Reason
 			}
 			s.take(e, ev)
@@ -252,7 +252,7 @@ func (s *Supervisor) recall(e *experiment) {
 		}
 		return
 	}
-	e.cause = Cause(p.Cause)
+	e.recallCause()
 	switch phase := Phase(p.Phase); phase {
 	case Starting, Running, Frozen, Stopping:
 		s.recallRun(e)
@@ -263,6 +263,11 @@ func (s *Supervisor) recall(e *experiment) {
 	case Held, Succeeded, Failed, Stopped:
 		if phase == Stopped && e.cause == CauseLeave {
 			s.requeue(e, "it ran when brainjar was stopped")
+			return
+		}
+		if phase == Stopped && e.again {
+			e.again, e.attempt = false, 0
+			s.requeue(e, restartAsked)
 			return
 		}
 		if definitionOf(e.cfg).changed(p.Definition, phase) {
@@ -283,7 +288,17 @@ func (s *Supervisor) recall(e *experiment) {
 // was to end for is then also what it is recorded to have ended for.
 func (s *Supervisor) endOn(e *experiment) {
 	if p := e.past; p != nil && Phase(p.Phase) == Stopping && p.Invocation == e.unit.Invocation && p.Cause != "" {
-		s.end(e, Cause(p.Cause), p.Reason)
+		e.recallCause()
+		s.end(e, e.cause, p.Reason)
+	}
+}
+
+// recallCause takes over why brainjar ended the latest run, and whether another one
+// was to follow.
+func (e *experiment) recallCause() {
+	e.cause = Cause(e.past.Cause)
+	if e.cause == causeRestart {
+		e.cause, e.again = CauseAsked, true
 	}
 }
 
@@ -309,10 +324,10 @@ func (s *Supervisor) recallRun(e *experiment) {
 	switch {
 	case !restarted:
 		s.ended(e, lost, nil)
-	case e.cause == CauseAsked:
+	case e.cause == CauseAsked && !e.again:
 		s.change(e, Change{To: Stopped, Reason: s.lostReason(p.Boot), Ended: &lost}, nil)
 	default:
-		e.last, e.stop.cause = transient.Lost, NoCause
+		e.last, e.stop.cause, e.again = transient.Lost, NoCause, false
 		s.change(e, Change{To: Queued, Reason: s.lostReason(p.Boot), Ended: &lost}, nil)
 	}
 }

@@ -338,9 +338,9 @@ func (e *experiment) outdate(keys []string) {
 
 // renew ends a run so that another one begins.
 func (s *Supervisor) renew(e *experiment, reason string, written func(error)) {
+	e.again = true
 	if e.phase != Stopping {
 		s.end(e, CauseAsked, reason)
 	}
-	e.again = true
 	s.keep(e, written)
 }
