@@ -27,21 +27,17 @@ import (
 const (
 	benchRuns     = 200
 	benchInFlight = 4
-	benchTurns    = 5
+	benchTurns    = 3
 )
 
-// BenchmarkThroughput runs `true` 200 times through the supervisor, through a
+// BenchmarkThroughput runs `true` 200 times through brainjar, through a
 // bare loop of the same calls, and through one of units with nothing but
 // ExecStart, in turns.
 func BenchmarkThroughput(b *testing.B) {
-	program, err := os.Executable()
-	if err != nil {
-		b.Fatal(err)
-	}
 	recorder := benchRecorder(b)
 	var ours, bare, least []float64
 	for range benchTurns {
-		ours = append(ours, benchSupervisor(b, program, recorder))
+		ours = append(ours, benchShipped(b))
 		bare = append(bare, benchBare(b, recorder, false))
 		least = append(least, benchBare(b, recorder, true))
 	}
@@ -50,7 +46,7 @@ func BenchmarkThroughput(b *testing.B) {
 		ratios[i] = ours[i] / bare[i]
 	}
 	fmt.Printf("\n%d experiments `true`, %d in flight, median of %d turns:\n", benchRuns, benchInFlight, benchTurns)
-	fmt.Printf("  brainjar's supervisor        %6.1f /s\n", median(ours))
+	fmt.Printf("  brainjar                     %6.1f /s\n", median(ours))
 	fmt.Printf("  the same D-Bus calls, bare   %6.1f /s\n", median(bare))
 	fmt.Printf("  nothing but ExecStart, bare  %6.1f /s\n", median(least))
 	fmt.Printf("  ratio to the same calls      %6.2f   (of each turn: %.2f)\n", median(ratios), ratios)
@@ -61,51 +57,24 @@ func BenchmarkThroughput(b *testing.B) {
 
 // benchRecorder is the shipped binary, which is what records ends in earnest.
 func benchRecorder(b *testing.B) []string {
-	binary := os.Getenv("BRAINJAR_BINARY")
-	if binary == "" {
-		b.Fatal("BRAINJAR_BINARY is not set: run this by lab/bench")
-	}
-	return []string{binary, "record"}
+	return []string{shippedBinary(b), "record"}
 }
 
-func benchSupervisor(b *testing.B, program string, recorder []string) float64 {
-	text := strings.Replace(head, "max_concurrent = 8", fmt.Sprintf("max_concurrent = %d", benchInFlight), 1)
+// benchShipped is what people run: with its ledger, its socket, and a board that it
+// feels every second.
+func benchShipped(b *testing.B) float64 {
+	text := strings.NewReplacer("max_concurrent = 8", fmt.Sprintf("max_concurrent = %d", benchInFlight),
+		`stop_timeout = "2s"`, `stop_timeout = "30s"`, // a busy machine's recorder needs its time
+		`user = "nobody"`, "").Replace(heatHead)
 	for i := range benchRuns {
 		text += fmt.Sprintf("[experiments.e%03d]\ncommand = [\"/bin/true\"]\n", i)
 	}
-	text = strings.Replace(text, `stop_timeout = "1s"`, `stop_timeout = "30s"`, 1) // a busy machine's recorder needs its time
-	dir := b.TempDir()
-	cfg := (stage{TB: b, dir: dir, program: program}).parse(text)
-	m := transient.New(transient.Options{RecordDir: filepath.Join(dir, "ended"), Recorder: recorder})
-	var first, last time.Time
-	ended := 0
-	s := supervisor.New(supervisor.Supervisor{
-		Config: cfg, Units: m, House: m, Groups: m, Events: m.Events(), MemTotal: 64 << 30,
-	})
-	s.Observe = func(c supervisor.Change) {
-		if c.To == supervisor.Starting && first.IsZero() {
-			first = c.At
-		}
-		if c.Ended != nil {
-			if c.Ended.Result != transient.Success {
-				b.Errorf("%s run %d: %s: %+v", c.Experiment, c.Run, c.Reason, *c.Ended)
-			}
-			if ended++; ended == benchRuns {
-				last = c.At
-				s.Drain()
-			}
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	bus := make(chan error, 1)
-	go func() { bus <- m.Run(ctx) }()
-	if err := s.Run(ctx); err != nil || ended != benchRuns {
-		b.Fatalf("%d of %d ended: %v", ended, benchRuns, err)
-	}
-	cancel()
-	<-bus
-	return benchRuns / last.Sub(first).Seconds()
+	s := ship(b, b.TempDir(), text, "--sysroot", newBoard(b).dir)
+	s.ready()
+	s.await("all have succeeded", 5*time.Minute, func() bool { return strings.Count(s.logged(), " succeeded  e") == benchRuns })
+	took := time.Since(s.readyAt)
+	s.drain(10 * time.Second)
+	return benchRuns / took.Seconds()
 }
 
 func benchBare(b *testing.B, recorder []string, execStart bool) float64 {
@@ -191,51 +160,35 @@ func BenchmarkDecision(b *testing.B) {
 }
 
 // BenchmarkIdle measures what brainjar itself costs while 0, 100 and 500
-// experiments sleep.
+// experiments sleep, and it feels a board.
 func BenchmarkIdle(b *testing.B) {
-	binary := benchRecorder(b)[0]
 	fmt.Printf("\nbrainjar itself, while experiments sleep:\n")
 	for _, n := range []int{0, 100, 500} {
-		rss, cpu := benchIdle(b, binary, n)
+		rss, cpu := benchIdle(b, n)
 		fmt.Printf("  %3d experiments: %5.1f MB resident, %.2f %% of a CPU\n", n, rss, cpu)
 		b.ReportMetric(rss, fmt.Sprintf("MB@%d", n))
 	}
 	b.ReportMetric(0, "ns/op")
 }
 
-func benchIdle(b *testing.B, binary string, n int) (megabytes, percent float64) {
+func benchIdle(b *testing.B, n int) (megabytes, percent float64) {
 	const window = 20 * time.Second
-	dir := b.TempDir()
 	text := "[supervisor]\nmax_concurrent = 1000\nmemory_budget = \"16G\"\n[memory]\nreserve = \"0M\"\n[defaults]\nmemory_max = \"16M\"\n"
 	for i := range n {
 		text += fmt.Sprintf("[experiments.e%03d]\ncommand = [\"/bin/sleep\", \"1h\"]\n", i)
 	}
-	config := filepath.Join(dir, "config.toml")
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		b.Fatal(err)
-	}
-	var log strings.Builder
-	cmd := exec.Command(binary, "run", "--state", dir, config)
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	defer func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		if err := cmd.Wait(); err != nil {
-			b.Fatalf("brainjar: %v\n%s", err, log.String())
-		}
-	}()
-	for end := time.Now().Add(2 * time.Minute); liveUnits(b) < n; time.Sleep(200 * time.Millisecond) {
-		if time.Now().After(end) {
-			b.Fatalf("only %d of %d run", liveUnits(b), n)
-		}
-	}
+	s := ship(b, b.TempDir(), text, "--sysroot", newBoard(b).dir)
+	s.await(fmt.Sprintf("%d run", n), 2*time.Minute, func() bool {
+		time.Sleep(200 * time.Millisecond)
+		return liveUnits(b) == n
+	})
 	time.Sleep(3 * time.Second) // what the starts left to do
-	before := cpuTime(b, cmd.Process.Pid)
+	pid := s.cmd.Process.Pid
+	before := cpuTime(b, pid)
 	time.Sleep(window)
-	used := cpuTime(b, cmd.Process.Pid) - before
-	return residentMB(b, cmd.Process.Pid), 100 * used.Seconds() / window.Seconds()
+	used, resident := cpuTime(b, pid)-before, residentMB(b, pid)
+	s.drain(2 * time.Minute)
+	return resident, 100 * used.Seconds() / window.Seconds()
 }
 
 // liveUnits counts the units that run.
