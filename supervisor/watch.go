@@ -53,7 +53,9 @@ func (s *Supervisor) watch(r sensors.Reading, hottest Temperature, stage Stage) 
 	s.write(ledger.Write{Samples: samplesOf(r)}, nil)
 	for _, e := range s.experiments {
 		if e.watched() {
-			s.write(ledger.Write{Run: s.runRow(e, Change{To: e.phase})}, nil)
+			s.write(ledger.Write{Run: &ledger.Run{
+				Experiment: e.cfg.ID, Run: e.run, Attempt: e.unit.Attempt, GPUMemoryPeak: e.gpu.peak, Figures: e.figures.row(),
+			}}, nil)
 		}
 	}
 }

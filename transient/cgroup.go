@@ -1,15 +1,17 @@
 package transient
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"brainjar/internal/quantity"
 )
@@ -112,8 +114,32 @@ func (g group) read(controller, file string) (string, error) {
 	if dir == "" {
 		return "", fmt.Errorf("control group controller %s: %w", controller, fs.ErrNotExist)
 	}
-	b, err := os.ReadFile(filepath.Join(dir, file))
+	b, err := readAttribute(filepath.Join(dir, file))
 	return strings.TrimSpace(string(b)), err
+}
+
+// readAttribute reads a file of the kernel, which is there at once. os.ReadFile takes
+// twice as many calls for one, because control groups can be waited for, and hundreds
+// of them are read again and again.
+func readAttribute(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	content := make([]byte, 0, 4096)
+	for {
+		n, err := unix.Read(fd, content[len(content):cap(content)])
+		switch {
+		case err == unix.EINTR: //nolint:errorlint // it is never wrapped
+		case err != nil:
+			return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+		case n == 0:
+			return content, nil
+		default:
+			content = slices.Grow(content[:len(content)+n], 512)
+		}
+	}
 }
 
 // number reads a file that holds one number; "max" is no limit, as 0.
@@ -157,39 +183,35 @@ func (g group) usage() (Usage, error) {
 		return u, errors.Join(errMemory, errTasks)
 	}
 	u.Memory, u.MemoryPeak = quantity.Bytes(now), quantity.Bytes(max(highest, now))
-	u.Cache = min(g.fileCache(), u.Memory)
+	stat, _ := g.read("memory", "memory.stat")
+	u.Cache = min(g.fileCache(stat), u.Memory)
 	u.CPUTime, u.Tasks = g.cpuTime(), int(tasks)
-	u.Swap, u.SwapKnown = g.swap()
+	u.Swap, u.SwapKnown = g.swap(stat)
 	return u, nil
 }
 
 // swap reads how much of the group is swapped out: memory.swap.current (v2), the line
 // total_swap of memory.stat (v1), which is there if the kernel counts swap.
-func (g group) swap() (quantity.Bytes, bool) {
+func (g group) swap(stat string) (quantity.Bytes, bool) {
 	if g.unified {
 		n, err := g.number("memory", "memory.swap.current")
 		return quantity.Bytes(n), err == nil
 	}
-	s, err := g.read("memory", "memory.stat")
-	if err != nil || !strings.Contains(s, "total_swap ") {
+	if !strings.Contains(stat, "total_swap ") {
 		return 0, false
 	}
-	return quantity.Bytes(keyed(s, "total_swap")), true
+	return quantity.Bytes(keyed(stat, "total_swap")), true
 }
 
 // fileCache reads how much of the group's memory caches files, such as a model
 // that is mapped: memory.stat, which on v1 has the sums of whole groups under
 // names of their own.
-func (g group) fileCache() quantity.Bytes {
+func (g group) fileCache(stat string) quantity.Bytes {
 	prefix := ""
 	if !g.unified {
 		prefix = "total_"
 	}
-	s, err := g.read("memory", "memory.stat")
-	if err != nil {
-		return 0
-	}
-	return quantity.Bytes(keyed(s, prefix+"inactive_file") + keyed(s, prefix+"active_file"))
+	return quantity.Bytes(keyed(stat, prefix+"inactive_file") + keyed(stat, prefix+"active_file"))
 }
 
 // oomKills counts the processes of the group that the kernel killed for
@@ -208,9 +230,8 @@ func (g group) oomKills() int {
 
 // keyed finds "KEY NUMBER" among the lines of a file.
 func keyed(s, key string) uint64 {
-	lines := bufio.NewScanner(strings.NewReader(s))
-	for lines.Scan() {
-		if name, value, ok := strings.Cut(lines.Text(), " "); ok && name == key {
+	for line := range strings.Lines(s) {
+		if name, value, ok := strings.Cut(line, " "); ok && name == key {
 			n, _ := strconv.ParseUint(strings.TrimSpace(value), 10, 64)
 			return n
 		}

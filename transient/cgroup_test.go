@@ -113,8 +113,8 @@ func TestGroupFiles(t *testing.T) {
 		swap  quantity.Bytes
 		known bool
 	}{{"swap 5\ntotal_swap 4096\n", 4096, true}, {"total_swap 0\n", 0, true}, {"cache 1\n", 0, false}} {
-		g := fakeGroup(t, false, map[string]string{"memory.stat": test.stat})
-		if swap, known := g.swap(); swap != test.swap || known != test.known {
+		g := fakeGroup(t, false, nil)
+		if swap, known := g.swap(test.stat); swap != test.swap || known != test.known {
 			t.Errorf("v1 %q: %d, %v", test.stat, swap, known)
 		}
 	}

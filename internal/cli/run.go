@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"runtime/metrics"
 	"sync"
 	"syscall"
 	"time"
@@ -169,13 +170,21 @@ const gcPercent = 40
 // shedEvery is the time between two sheddings: a burst of starts is over by then.
 const shedEvery = 20 * time.Second
 
-// shed gives memory back, that of the program's own code too.
+// shedFrom is how many bytes of the heap must be free to be worth a collection.
+const shedFrom = 2 << 20
+
+// shed gives memory back: what a burst of starts needed, which the runtime would keep
+// for minutes, and the pages of the program's own code.
 func shed(ctx context.Context) {
 	tick := time.NewTicker(shedEvery)
 	defer tick.Stop()
+	free := []metrics.Sample{{Name: "/memory/classes/heap/free:bytes"}}
 	for {
 		select {
 		case <-tick.C:
+			if metrics.Read(free); free[0].Value.Uint64() > shedFrom {
+				debug.FreeOSMemory()
+			}
 			_ = transient.Shed() // without it all goes on
 		case <-ctx.Done():
 			return

@@ -69,6 +69,12 @@ const (
 	putSample = `INSERT INTO samples (at, name, value) VALUES (?,?,?)`
 )
 
+// onlyFelt reports whether nothing is new of a run but its figures.
+func (r Run) onlyFelt() bool {
+	key := Run{Experiment: r.Experiment, Run: r.Run, Attempt: r.Attempt, Figures: r.Figures}
+	return r == key && r.Figures != (Figures{})
+}
+
 // commit takes a pile to disk: all of it is there when it returns nil.
 func commit(ctx context.Context, db *sql.DB, p *pile) error {
 	tx, err := db.BeginTx(ctx, nil)
@@ -76,9 +82,15 @@ func commit(ctx context.Context, db *sql.DB, p *pile) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
+	prepared := make(map[string]*sql.Stmt) // closed with the transaction
 	put := func(statement string, args ...any) {
+		stmt := prepared[statement]
+		if err == nil && stmt == nil {
+			stmt, err = tx.PrepareContext(ctx, statement)
+			prepared[statement] = stmt
+		}
 		if err == nil {
-			_, err = tx.ExecContext(ctx, statement, args...)
+			_, err = stmt.ExecContext(ctx, args...)
 		}
 	}
 	for experiment, w := range p.wanted {
@@ -91,6 +103,10 @@ func commit(ctx context.Context, db *sql.DB, p *pile) error {
 			w.Definition, w.Overrides, w.Submitted, w.Boot)
 	}
 	for _, r := range p.inOrder() {
+		if r.onlyFelt() {
+			put(putFigures, append([]any{r.Experiment, r.Run}, figureValues(r.Figures)...)...)
+			continue
+		}
 		var oomKills, cpu any // 0 is a value once the run is over
 		if !r.EndedAt.IsZero() {
 			oomKills, cpu = r.OOMKills, r.CPUSeconds

@@ -29,9 +29,9 @@ func TestFigures(t *testing.T) {
 	r := aRun(1)
 	w.must(ledger.Write{Run: &r})
 	r.Figures = allFigures()
-	w.must(ledger.Write{Run: &r})
+	w.must(ledger.Write{Run: &ledger.Run{Experiment: r.Experiment, Run: r.Run, Attempt: r.Attempt, Figures: r.Figures}})
 	past, err := w.Restore(t.Context())
-	if err != nil || len(past.Open) != 1 || !reflect.DeepEqual(past.Open[0].Figures, allFigures()) {
+	if err != nil || len(past.Open) != 1 || !reflect.DeepEqual(past.Open[0].Figures, allFigures()) || past.Open[0].Command != r.Command {
 		t.Fatalf("%+v, %v", past.Open, err)
 	}
 	r.Figures = ledger.Figures{EnergyJoules: ptr(2000.0), EnergyShared: ptr(false), Tainted: ledger.Clean}

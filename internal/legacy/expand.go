@@ -3,7 +3,6 @@ package legacy
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"brainjar/internal/config"
@@ -14,7 +13,7 @@ import (
 const idMark = "\x00"
 
 // specifier is one of systemd.unit(5): %i and the like.
-var specifier = regexp.MustCompile(`%[%a-zA-Z]`)
+var specifier = pattern(`%[%a-zA-Z]`)
 
 // specifiers replaces those of systemd that mean the same everywhere.
 func (c *conversion) specifiers(text string, d directive) string {
@@ -22,7 +21,7 @@ func (c *conversion) specifiers(text string, d directive) string {
 	if c.instance != c.id {
 		id = c.instance
 	}
-	return specifier.ReplaceAllStringFunc(text, func(s string) string {
+	return specifier().ReplaceAllStringFunc(text, func(s string) string {
 		switch s {
 		case "%%":
 			return "%"
@@ -70,7 +69,7 @@ func (c *conversion) stated(text string) string {
 }
 
 // reference is a variable in a unit file: ${NAME}, ${NAME:-otherwise}.
-var reference = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)(:?-([^}]*))?\}`)
+var reference = pattern(`\$\{([A-Za-z_][A-Za-z0-9_]*)(:?-([^}]*))?\}`)
 
 // meant returns what a directive's value was meant to be, where its author wrote
 // variables that systemd does not expand there; from says so.
@@ -80,8 +79,8 @@ func (c *conversion) meant(d directive) (text, from string, err error) {
 		return text, from, nil
 	}
 	from += ", as it was meant"
-	text = reference.ReplaceAllStringFunc(text, func(found string) string {
-		m := reference.FindStringSubmatch(found)
+	text = reference().ReplaceAllStringFunc(text, func(found string) string {
+		m := reference().FindStringSubmatch(found)
 		if v, ok := c.variables[m[1]]; ok && v.value != "" {
 			from += "; " + v.at.String()
 			return strings.TrimSpace(v.value)
@@ -105,11 +104,11 @@ func (c *conversion) words(d directive) ([]string, error) {
 	var words []string
 	for _, word := range split {
 		word = c.specifiers(word, d)
-		if name, ok := strings.CutPrefix(word, "$"); ok && variableName.MatchString(name) {
+		if name, ok := strings.CutPrefix(word, "$"); ok && variableName().MatchString(name) {
 			words = append(words, strings.Fields(c.variable(name, d))...)
 			continue
 		}
-		words = append(words, commandReference.ReplaceAllStringFunc(word, func(found string) string {
+		words = append(words, commandReference().ReplaceAllStringFunc(word, func(found string) string {
 			if found == "$$" {
 				return "$"
 			}
@@ -119,7 +118,7 @@ func (c *conversion) words(d directive) ([]string, error) {
 	return words, nil
 }
 
-var commandReference = regexp.MustCompile(`\$\$|\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
+var commandReference = pattern(`\$\$|\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
 
 // variable returns the value that a command gets, "" if there is none, as in systemd.
 func (c *conversion) variable(name string, d directive) string {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,10 +18,10 @@ const (
 var coordinatorUnits = []string{"brain-experiment-coordinator.service", "brain-coordinator.service"}
 
 var (
-	instanceUnit = regexp.MustCompile(`^brain-experiment@(.+)\.service$`)
-	idForm       = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
-	notInID      = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)
-	hexEscape    = regexp.MustCompile(`\\x[0-9a-fA-F]{2}`)
+	instanceUnit = pattern(`^brain-experiment@(.+)\.service$`)
+	idForm       = pattern(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+	notInID      = pattern(`[^A-Za-z0-9_.-]+`)
+	hexEscape    = pattern(`\\x[0-9a-fA-F]{2}`)
 )
 
 // survey finds and converts all there is; false if there is nothing.
@@ -67,7 +66,7 @@ func (r *reader) enabled() map[string]string {
 				if link == targetUnit {
 					targetWanted = true
 				}
-				if m := instanceUnit.FindStringSubmatch(link); m != nil {
+				if m := instanceUnit().FindStringSubmatch(link); m != nil {
 					enabled[m[1]] = target
 					targetOnly = targetOnly || target == targetUnit
 				}
@@ -88,7 +87,7 @@ func (r *reader) instances(enabled map[string]string) []string {
 	}
 	for _, dir := range unitDirs {
 		for _, name := range r.list(dir) {
-			if m := instanceUnit.FindStringSubmatch(strings.TrimSuffix(name, ".d")); m != nil {
+			if m := instanceUnit().FindStringSubmatch(strings.TrimSuffix(name, ".d")); m != nil {
 				found[m[1]] = true
 			}
 		}
@@ -110,12 +109,12 @@ func (r *reader) instances(enabled map[string]string) []string {
 
 // idOf makes an id of an instance's name.
 func (r *reader) idOf(instance string) string {
-	id := hexEscape.ReplaceAllStringFunc(instance, func(escape string) string {
+	id := hexEscape().ReplaceAllStringFunc(instance, func(escape string) string {
 		code, _ := strconv.ParseUint(escape[2:], 16, 8) // two digits: cannot fail
 		return string([]byte{byte(code)})
 	})
-	id = notInID.ReplaceAllString(id, "_")
-	if !idForm.MatchString(id) {
+	id = notInID().ReplaceAllString(id, "_")
+	if !idForm().MatchString(id) {
 		id = "x" + id
 		id = id[:min(len(id), 64)]
 	}

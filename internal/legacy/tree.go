@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // maxFile is the size in bytes of the largest file that is read.
@@ -138,4 +140,10 @@ func (t tree) dropIns(units ...string) []string {
 		files[i] = chosen[name]
 	}
 	return files
+}
+
+// pattern compiles a regular expression when it is first used: every brainjar has
+// this package in it, and few import anything.
+func pattern(text string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -125,10 +124,10 @@ func openFiles(old string) (string, error) {
 	return whole(16, 1<<30)(soft)
 }
 
-var cpuNumbers = regexp.MustCompile(`^[0-9]+(-[0-9]+)?([ ,]+[0-9]+(-[0-9]+)?)*$`)
+var cpuNumbers = pattern(`^[0-9]+(-[0-9]+)?([ ,]+[0-9]+(-[0-9]+)?)*$`)
 
 func cpuList(old string) (string, error) {
-	if !cpuNumbers.MatchString(old) {
+	if !cpuNumbers().MatchString(old) {
 		return "", errors.New("is no list of CPUs like 0-3,6")
 	}
 	return quoted(strings.Join(strings.FieldsFunc(old, func(r rune) bool { return r == ' ' || r == ',' }), ",")), nil
@@ -146,7 +145,7 @@ func signal(old string) (string, error) {
 }
 
 var (
-	spanPart  = regexp.MustCompile(`^\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Zµ]*)`)
+	spanPart  = pattern(`^\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Zµ]*)`)
 	spanUnits = map[string]time.Duration{
 		"": time.Second, "s": time.Second, "sec": time.Second, "second": time.Second, "seconds": time.Second,
 		"us": time.Microsecond, "usec": time.Microsecond, "µs": time.Microsecond, "ms": time.Millisecond, "msec": time.Millisecond,
@@ -162,7 +161,7 @@ var (
 func parseSpan(text string) (time.Duration, error) {
 	rest, sum := text, 0.0
 	for strings.TrimSpace(rest) != "" {
-		m := spanPart.FindStringSubmatch(rest)
+		m := spanPart().FindStringSubmatch(rest)
 		if m == nil {
 			return 0, errors.New("is no time like 30s")
 		}
@@ -211,13 +210,13 @@ func writeSpan(d time.Duration) string {
 
 // account is the name of a user or a group.
 func account(old string) (string, error) {
-	if !accountForm.MatchString(old) {
+	if !accountForm().MatchString(old) {
 		return "", errors.New("is no name of a user or a group")
 	}
 	return quoted(old), nil
 }
 
-var accountForm = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_.-]{0,30}|[0-9]{1,10})$`)
+var accountForm = pattern(`^([A-Za-z_][A-Za-z0-9_.-]{0,30}|[0-9]{1,10})$`)
 
 // printable is a text that stands on one line of a comment.
 func printable(text string) string {

@@ -3,7 +3,6 @@ package legacy
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"strings"
 	"time"
 
@@ -56,8 +55,8 @@ var coordinatorVariables = []struct {
 }
 
 var (
-	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	secretName   = regexp.MustCompile(`(?i)(key|token|secret|passw|credential|auth)`)
+	variableName = pattern(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	secretName   = pattern(`(?i)(key|token|secret|passw|credential|auth)`)
 )
 
 // given are the variables that brainjar or systemd set themselves.
@@ -76,7 +75,7 @@ func (c *conversion) readVariables() {
 		}
 		for _, word := range words {
 			name, value, found := strings.Cut(word, "=")
-			if !found || !variableName.MatchString(name) {
+			if !found || !variableName().MatchString(name) {
 				c.note(d.at, fmt.Sprintf("%q in Environment= is not NAME=value", word))
 				continue
 			}
@@ -165,13 +164,13 @@ func (c *conversion) convertVariables() {
 	for name, v := range c.variables {
 		switch {
 		case !v.own || given[name] || isKey[name]:
-		case !variableName.MatchString(name):
+		case !variableName().MatchString(name):
 			c.note(v.at, fmt.Sprintf("%q is not the name of a variable; it is left out", name))
 		case strings.Contains(v.value, "\n"):
 			c.note(v.at, name+" has a line break in its value; it is left out: brainjar takes it from environment_files")
 		default:
 			c.set("environment."+name, quoted(c.stated(v.value)), v.at.String())
-			c.secret = c.secret || secretName.MatchString(name)
+			c.secret = c.secret || secretName().MatchString(name)
 		}
 	}
 }
