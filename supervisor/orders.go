@@ -138,11 +138,12 @@ func (s *Supervisor) Restart(ctx context.Context, id string) error {
 }
 
 // Hold keeps an experiment from being started until it is released; what runs,
-// runs to its end. why says who wants that, or what for.
+// runs to its end, and what has succeeded or failed stays so: a release must not run
+// that once more. why says who wants that, or what for.
 func (s *Supervisor) Hold(ctx context.Context, id, why string) error {
 	return s.obey(ctx, id, func(e *experiment, written func(error)) error {
 		e.hold = orElse(why, "held") + howToRelease(e)
-		if e.phase.Active() || e.phase == Held {
+		if e.phase.Active() || e.phase == Held || e.phase == Succeeded || e.phase == Failed {
 			s.keep(e, written)
 			return nil
 		}
