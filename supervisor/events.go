@@ -82,6 +82,7 @@ func (s *Supervisor) started(ev transient.Started) {
 	if ev.Found {
 		e.gpu = s.gpuFound(ev.Unit.Invocation)
 		s.askMode(e)
+		s.updateFound(e, ev, run)
 	}
 	for _, w := range ev.Warnings {
 		s.warnOnce(w)

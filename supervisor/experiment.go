@@ -27,6 +27,7 @@ type experiment struct {
 	requeues int
 	unit     transient.Unit // of the latest run; without invocation until it is known
 	holds    quantity.Bytes // memory_max that is in force, if that is more than configured
+	command  string         // of the latest run, as JSON: what it was started with; "": not known
 	uses     measured
 	figures  figures // of the latest run
 	gpu      gpuUse

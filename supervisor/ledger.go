@@ -133,7 +133,7 @@ func (s *Supervisor) runRow(e *experiment, c Change) *ledger.Run {
 	r := &ledger.Run{
 		Experiment: e.cfg.ID, Run: e.run, Attempt: e.unit.Attempt,
 		Invocation: e.unit.Invocation, Unit: e.unit.Name,
-		Command: toJSON(e.cfg.CommandFor(e.run, e.unit.Attempt)), Limits: toJSON(limitsOf(e)),
+		Command: e.command, Limits: toJSON(limitsOf(e)),
 		QueuedAt: e.queuedAt, StartedAt: e.unit.Since, MemoryMax: e.memoryMax(), GPUMemoryPeak: e.gpu.peak, Boot: s.Boot,
 	}
 	if e.figures.invocation == e.unit.Invocation {

@@ -148,7 +148,7 @@ func (s *Supervisor) plan(r rereading, restart bool) Plan {
 			p.Steps = append(p.Steps, Step{Experiment: c.ID, Effect: Add, Words: addWords(c)})
 			continue
 		}
-		if keys := e.base.Differences(c); len(keys) > 0 || e.submission != nil {
+		if keys := e.base.Differences(c); len(keys) > 0 || e.submission != nil || restart && e.isOutdated() {
 			p.amend(e, c, restart)
 		}
 	}
@@ -161,7 +161,7 @@ func (s *Supervisor) plan(r rereading, restart bool) Plan {
 		c, err := build(r.new, e.cfg.ID, *e.submission, e.overrides, others)
 		if err != nil {
 			p.Warnings = append(p.Warnings, fmt.Sprintf("%s stays as it is, it could not be made any more: %v", e.cfg.ID, err))
-		} else if len(e.base.Differences(c)) > 0 {
+		} else if len(e.base.Differences(c)) > 0 || restart && e.isOutdated() {
 			p.amend(e, c, restart)
 		}
 	}
@@ -182,9 +182,14 @@ func (s *Supervisor) plan(r rereading, restart bool) Plan {
 func (p *Plan) amend(e *experiment, c *config.Experiment, restart bool) {
 	keys := e.base.Differences(c)
 	step := Step{Experiment: c.ID, Effect: Amend, Keys: keys}
-	if late := needRun(keys); len(late) > 0 && e.phase.Active() {
+	late := needRun(keys)
+	if restart && e.isOutdated() { // since an earlier reload
+		late = union(e.outdated, late)
+		step.Keys = union(step.Keys, late)
+	}
+	if len(late) > 0 && e.phase.Active() {
 		step.Effect, step.Words = Renew, "takes effect with its next run: "+strings.Join(late, ", ")
-		if step.restart = restart; restart {
+		if step.restart = restart && e.phase != Stopping; step.restart {
 			step.Words = "is restarted for " + strings.Join(late, ", ")
 		}
 	} else if !e.phase.Active() && definitionOf(c).changed(e.definition, e.phase) {
@@ -328,12 +333,20 @@ func (s *Supervisor) changeLimits(e *experiment, before *config.Experiment) {
 }
 
 // outdate notes keys that only the next run will have.
-func (e *experiment) outdate(keys []string) {
-	for _, key := range keys {
-		if !slices.Contains(e.outdated, key) {
-			e.outdated = append(e.outdated, key)
+func (e *experiment) outdate(keys []string) { e.outdated = union(e.outdated, keys) }
+
+// isOutdated reports whether what runs lacks something that is configured now.
+func (e *experiment) isOutdated() bool { return e.phase.Active() && len(e.outdated) > 0 }
+
+// union is a, followed by what b has besides.
+func union(a, b []string) []string {
+	all := slices.Clone(a)
+	for _, key := range b {
+		if !slices.Contains(all, key) {
+			all = append(all, key)
 		}
 	}
+	return all
 }
 
 // renew ends a run so that another one begins.

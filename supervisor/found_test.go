@@ -1,0 +1,74 @@
+package supervisor_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"brainjar/supervisor"
+	"brainjar/transient/transienttest"
+)
+
+// A file that changed while brainjar was away is like one that was reloaded: the limit
+// is in force at once, the command waits, and the history has what really runs.
+func TestChangedWhileAway(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		st.book = newBook()
+		h := st.begin(head + experiment("a", `memory_max = "80M"`, "sleep=1h") + experiment("same", "", "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Minute, "a", "same")
+		was := st.book.runs["a/1"].Command
+		h.leave()
+		for _, second := range []bool{false, true} {
+			h = st.begin(head + experiment("a", `memory_max = "96M"`, "sleep=2h") + experiment("same", "", "sleep=1h"))
+			h.awaitPhase(supervisor.Running, time.Minute, "a", "same")
+			time.Sleep(time.Second)
+			// The second finds the limit that the first has set, and has none to set.
+			if again := strings.Contains(h.logged(), "memory_max=96M tasks_max"); again != second {
+				st.Errorf("second %v, found with 96M: %v", second, again)
+			}
+			if strings.Contains(h.logged(), "follow the configuration") == second {
+				st.Errorf("second %v: limits set, or not", second)
+			}
+			if a, same := h.status("a"), h.status("same"); a.Run != 1 || !slices.Equal(a.Outdated, []string{"command"}) || len(same.Outdated) > 0 {
+				st.Errorf("a %+v\nsame %+v", a, same)
+			}
+			if r := st.book.runs["a/1"]; r.Command != was {
+				st.Errorf("the history says that run 1 has the command %s", r.Command)
+			}
+			if strings.Contains(h.logged(), "follow the configuration experiment=same") {
+				st.Error("limits of what did not change were set")
+			}
+			if strings.Contains(h.logged(), "ERROR") {
+				st.Error("errors in the log")
+			}
+			h.leave()
+		}
+	})
+}
+
+// What an earlier reload left to the next run is done by a later one that may restart.
+func TestReloadThatRestartsLater(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		h := st.begin(head + experiment("a", "", "sleep=1h") + experiment("b", "", "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Minute, "a", "b")
+		h.rewrite(head + experiment("a", "", "sleep=2h") + experiment("b", "", "sleep=1h"))
+		for _, restart := range []bool{false, true} {
+			plan, err := h.Reload(h.ctx(), restart)
+			h.must(err)
+			if len(plan.Steps) != 1 || plan.Steps[0].Effect != supervisor.Renew || !slices.Equal(plan.Steps[0].Keys, []string{"command"}) {
+				st.Errorf("restart %v: %+v", restart, plan.Steps)
+			}
+		}
+		h.await("a has been restarted", time.Minute, func() bool { s := h.status("a"); return s.Run == 2 && s.Phase == supervisor.Running })
+		if a, b := h.status("a"), h.status("b"); len(a.Outdated) > 0 || b.Run != 1 {
+			st.Errorf("a %+v\nb %+v", a, b)
+		}
+		plan, err := h.Reload(h.ctx(), true)
+		h.must(err)
+		if len(plan.Steps) > 0 {
+			st.Errorf("once more: %+v", plan.Steps)
+		}
+		h.drain()
+	})
+}
