@@ -259,6 +259,16 @@ func TestListen(t *testing.T) {
 	if a := h.call("GET", "/v1/version", ""); a.status != http.StatusOK {
 		t.Errorf("%d", a.status)
 	}
+	if err := os.Remove(h.socket); err != nil {
+		t.Fatal(err)
+	}
+	h.await("the socket that was removed is there again", func() bool { _, err := os.Lstat(h.socket); return err == nil })
+	if a := h.call("GET", "/v1/version", ""); a.status != http.StatusOK {
+		t.Errorf("%d", a.status)
+	}
+	if renewed, err := h.listener.Renew(); renewed || err != nil {
+		t.Errorf("renewed a socket that is there: %v %v", renewed, err)
+	}
 	if _, err := control.Listen("/nonexistent/control.sock", false); err == nil {
 		t.Error("listens where there is no directory")
 	}

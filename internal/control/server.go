@@ -27,6 +27,7 @@ const (
 	readLimit     = 40 * time.Second // to read one; longer than requestLimit, whose error says more
 	writeLimit    = 10 * time.Second // for one write; who reads more slowly is cut
 	closeLimit    = 3 * time.Second  // for requests under way when the server ends
+	socketCheck   = 5 * time.Second  // between two looks whether the socket is still there
 	maxBody       = 1 << 20          // bytes
 	maxHeaderSize = 16 << 10         // bytes
 )
@@ -75,10 +76,8 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(s.Listener) }()
-	select {
-	case err := <-failed:
+	if err := s.listen(ctx, failed); err != nil {
 		return fmt.Errorf("cannot listen on the control socket: %w", err)
-	case <-ctx.Done():
 	}
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 	defer cancel()
@@ -89,6 +88,31 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("cannot end listening on the control socket: %w", err)
 	}
 	return nil
+}
+
+// listen returns when ctx ends, or with the error of a server that has failed. A socket
+// that was removed meanwhile is made once more.
+func (s *Server) listen(ctx context.Context, failed <-chan error) error {
+	check := time.NewTicker(socketCheck)
+	defer check.Stop()
+	told := false
+	for {
+		select {
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+			return nil
+		case <-check.C:
+		}
+		renewed, err := s.Listener.Renew()
+		switch {
+		case renewed:
+			s.Log.Warn("somebody removed the control socket, there is a new one")
+		case err != nil && !told:
+			s.Log.Error("the control socket is gone", "err", err)
+		}
+		told = err != nil
+	}
 }
 
 // handler is the table of routes as net/http wants it.
