@@ -151,6 +151,9 @@ func adoptedProcess(st stage) {
 	if err := h.Adopt(h.ctx(), "other", 1, "ada", nil); err == nil {
 		st.Error("adopted init")
 	}
+	if err := h.Adopt(h.ctx(), "other", sleep.Process.Pid, "ada", nil); st.real && (err == nil || !strings.Contains(err.Error(), "experiment found")) {
+		st.Errorf("took a process away from another experiment: %v", err)
+	}
 	h.must(h.Supervisor.Stop(h.ctx(), "found"))
 	h.awaitPhase(supervisor.Stopped, 10*time.Second, "found")
 	h.drain()

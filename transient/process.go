@@ -26,6 +26,9 @@ func FindProcess(pid int) (p Process, username string, command []string, err err
 	if pid <= 1 || pid == os.Getpid() {
 		return Process{}, "", nil, fmt.Errorf("%w that could be adopted: %d", ErrNoProcess, pid)
 	}
+	if owner, taken := Whose(pid); taken {
+		return Process{}, "", nil, fmt.Errorf("%w that could be adopted: %d is one of experiment %s", ErrNoProcess, pid, owner)
+	}
 	p = Process{PID: pid}
 	if p.Began, err = processBegan(pid); err != nil {
 		return Process{}, "", nil, err
