@@ -80,7 +80,7 @@ func forecast(stdout, stderr io.Writer, forecasts []supervisor.Forecast) (refuse
 				fmt.Fprintf(stderr, "error: %s: %s\n", c.ID, strings.TrimSpace(reason))
 			}
 		}
-		for _, w := range f.Warnings {
+		for _, w := range append(f.Warnings, doubts(c)...) {
 			if !told[w] {
 				fmt.Fprintf(stderr, "warning: %s: %s\n", c.ID, w)
 				told[w] = true
