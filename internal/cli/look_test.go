@@ -47,7 +47,7 @@ func TestStatus(t *testing.T) {
 	if len(lines) != 8 || strings.Contains(r.out, "\x1b") || strings.Contains(r.out, "GPU") {
 		t.Errorf("status is\n%s", r.out)
 	}
-	if f := strings.Fields(lines[2]); f[0] != "a" || f[1] != "running" || f[2] != "1" || !strings.HasSuffix(f[5], "/64M") || f[6] != "0/3" {
+	if f := strings.Fields(lines[2]); f[0] != "a" || f[1] != "running" || f[2] != "1" || !strings.HasSuffix(f[5], "/64M") || f[6] != "0/0" {
 		t.Errorf("a is %q", lines[2])
 	}
 	d.run("status", "big").is(t, 0, "big", "queued", "needs 1000M, 960M of 1G left")

@@ -3,6 +3,7 @@ package control
 import (
 	"golang.org/x/sys/unix"
 
+	"brainjar/internal/config"
 	"brainjar/internal/ledger"
 	"brainjar/supervisor"
 	"brainjar/transient"
@@ -44,7 +45,7 @@ func experimentOf(s supervisor.Status) Experiment {
 		Experiment: c.ID, Description: c.Description, Tags: c.Tags, Matrix: c.Matrix, Kind: string(c.Kind),
 		Phase: string(s.Phase), Reason: s.Reason, WaitsFor: string(s.WaitsFor), Since: s.Since,
 		Priority: c.Priority, Autostart: s.Autostart, Enabled: s.Enabled, Hold: s.Hold,
-		Run: s.Run, Attempt: s.Attempt, MaxRestarts: c.Restart.MaxRestarts, Requeues: s.Requeues,
+		Run: s.Run, Attempt: s.Attempt, MaxRestarts: maxRestarts(c), Requeues: s.Requeues,
 		QueuedAt: s.QueuedAt, DueAt: s.DueAt, LastResult: string(s.LastResult),
 		MemoryMax: s.MemoryMax, GPUMemory: c.GPUMemory, CPUQuota: c.CPUQuota, TasksMax: c.TasksMax,
 		Command: c.CommandFor(s.Run, s.Attempt), Config: c.Config,
@@ -65,6 +66,14 @@ func experimentOf(s supervisor.Status) Experiment {
 		}
 	}
 	return e
+}
+
+// maxRestarts is how often in a row an experiment is started again.
+func maxRestarts(c *config.Experiment) int {
+	if c.Restart.Policy == config.RestartNo {
+		return 0
+	}
+	return c.Restart.MaxRestarts
 }
 
 // statusOf is how everything stands as it travels.
