@@ -73,7 +73,7 @@ func waitFor(ctx context.Context, c *control.Client, r *remote, ids []string, fo
 		failed = append(failed, err)
 	}
 	if format == "json" {
-		if err := printDocument(r.stdout, reached); err != nil {
+		if err := printDocument(r.stdout, append([]control.Experiment{}, reached...)); err != nil { // [] and not null
 			return err
 		}
 	}

@@ -79,6 +79,7 @@ func TestWait(t *testing.T) {
 	d := newDaemon(t, waiting)
 	d.run("start", "long").is(t, 0)
 	d.run("wait", "long", "--timeout", "50ms").is(t, ExitFailed, "long has not ended in time")
+	d.run("wait", "long", "--timeout", "50ms", "-o", "json").is(t, ExitFailed, "[]")
 	d.run("wait", "nobody", "long").is(t, ExitUnknown, "no experiment nobody")
 	d.run("wait").is(t, ExitUsage, "which experiments")
 	waits := d.start("wait", "long", "-o", "json")
