@@ -87,8 +87,8 @@ func parseJournal(out []byte) (text string, complete bool) {
 			}
 			text = message
 		case messageProcessExit:
-			complete = true
+			return text, true // what follows is about the recorder
 		}
 	}
-	return text, complete
+	return text, false
 }

@@ -100,7 +100,7 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// TestParseJournal: two messages, in any place.
+// TestParseJournal: two messages; what follows the exit is not about the program.
 func TestParseJournal(t *testing.T) {
 	const (
 		other  = `{"MESSAGE":"Started","MESSAGE_ID":"39f53479d3a045ac8e11786248231fbf"}` + "\n"
@@ -116,6 +116,7 @@ func TestParseJournal(t *testing.T) {
 		{"no JSON\n" + other, "", false},
 		{other + exited, "", true},
 		{other + failed + exited, "Failed at step EXEC spawning /nope: No such file or directory", true},
+		{other + exited + failed, "", true}, // the recorder's
 		{bytes, "systemd could not execute the program", false},
 	} {
 		if text, complete := parseJournal([]byte(test.in)); text != test.text || complete != test.complete {
