@@ -15,6 +15,11 @@ var ownVariables = []string{
 	"SERVICE_RESULT", "EXIT_CODE", "EXIT_STATUS", "INVOCATION_ID",
 }
 
+// maxArgument is how long an argument, or a variable with its name, may be that the
+// kernel passes on to a program: MAX_ARG_STRLEN, execve(2), with pages of 4K, less the
+// NUL at its end.
+const maxArgument = 32*4096 - 1 // bytes
+
 // setEnvironment adds variables to those that are there.
 func setEnvironment(e *Experiment, from entry, r *report) {
 	assignments, ok := from.value.(table)
@@ -34,6 +39,8 @@ func setEnvironment(e *Experiment, from entry, r *report) {
 			r.add(a.at, "", "wants a string, not %s", typeName(a.value))
 		case strings.ContainsAny(value, "\x00\n"):
 			r.add(a.at, "", "must not contain a NUL character or a line break")
+		case len(a.name)+1+len(value) > maxArgument:
+			r.add(a.at, "", "is %d bytes long, and the kernel passes no variable on that is longer than 128K: put it into a file", len(value))
 		default:
 			e.Environment[a.name], e.variables[a.name] = value, a.at
 		}

@@ -143,10 +143,16 @@ func (x expansion) names() string {
 	return "{" + strings.Join(names, "}, {") + "}"
 }
 
-// program reports a command whose program is a relative path.
+// program reports a command whose program is a relative path, and arguments that the
+// kernel passes to no program.
 func (x expansion) program(command []string, at place) {
 	if len(command) > 0 && strings.Contains(command[0], "/") && !filepath.IsAbs(command[0]) {
 		x.r.add(at, "", "the program must be an absolute path, or a name without / to look for in PATH, is %q", command[0])
+	}
+	for i, argument := range command {
+		if len(argument) > maxArgument {
+			x.r.add(at, "", "element %d is %d bytes long, and the kernel passes on none that is longer than 128K: put it into a file", i+1, len(argument))
+		}
 	}
 }
 
