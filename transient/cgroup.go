@@ -131,7 +131,7 @@ func readAttribute(path string) ([]byte, error) {
 	for {
 		n, err := unix.Read(fd, content[len(content):cap(content)])
 		switch {
-		case err == unix.EINTR: //nolint:errorlint // it is never wrapped
+		case err == unix.EINTR:
 		case err != nil:
 			return nil, &fs.PathError{Op: "read", Path: path, Err: err}
 		case n == 0:

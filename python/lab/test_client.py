@@ -57,6 +57,8 @@ class OrderTest(HouseTest):
         self.assertEqual((after.memory_max, after.pid), (64 << 20, before.pid))
 
     def test_hold_and_release(self) -> None:
+        self.client.start("sleeper", wait=True, timeout=PATIENCE)
+        self.client.stop("sleeper", wait=True, timeout=PATIENCE)
         held = self.client.hold("sleeper", "not now")
         self.assertEqual(held.phase, "held")
         self.assertIn("not now", held.hold)
