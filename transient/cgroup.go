@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -114,30 +113,31 @@ func (g group) read(controller, file string) (string, error) {
 	if dir == "" {
 		return "", fmt.Errorf("control group controller %s: %w", controller, fs.ErrNotExist)
 	}
-	b, err := readAttribute(filepath.Join(dir, file))
-	return strings.TrimSpace(string(b)), err
+	s, err := readAttribute(filepath.Join(dir, file))
+	return strings.TrimSpace(s), err
 }
 
 // readAttribute reads a file of the kernel, which is there at once. os.ReadFile takes
-// twice as many calls for one, because control groups can be waited for, and hundreds
-// of them are read again and again.
-func readAttribute(path string) ([]byte, error) {
+// twice as many calls for one, because control groups can be waited for, and a buffer
+// of the heap; hundreds of them are read again and again.
+func readAttribute(path string) (string, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		return "", &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	content := make([]byte, 0, 4096)
+	var buffer [4096]byte
+	content := ""
 	for {
-		n, err := unix.Read(fd, content[len(content):cap(content)])
+		n, err := unix.Read(fd, buffer[:])
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+			return "", &fs.PathError{Op: "read", Path: path, Err: err}
 		case n == 0:
 			return content, nil
 		default:
-			content = slices.Grow(content[:len(content)+n], 512)
+			content += string(buffer[:n])
 		}
 	}
 }
