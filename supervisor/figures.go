@@ -147,6 +147,11 @@ func figuresIn(r ledger.Run) figures {
 	return g
 }
 
+// swapNoise is how much may be swapped out of a run without making its measurements
+// doubtful: what programs touch at their start and never again, such as parts of an
+// interpreter, goes first, and is not missed. A Jetson has zram, and with it some of that.
+const swapNoise = 16 * quantity.MiB
+
 // taint says what makes the measurements of a run doubtful that lasted so long, or
 // that it is clean; "" if nothing could be watched. Time up to grace that nobody
 // watched is not worth a word. lost: nobody knows when it ended.
@@ -163,7 +168,7 @@ func (g *figures) taint(lasted, grace time.Duration, lost bool) string {
 	say(g.hardware > 0, "throttled by hardware %s", words(g.hardware))
 	say(g.brainjar > 0, "throttled by brainjar %s", words(g.brainjar))
 	say(g.overloads > 0, "over-current %d", g.overloads)
-	say(g.swap > 0, "swapped %s", g.swap)
+	say(g.swap > swapNoise, "swapped %s", g.swap)
 	unwatched := lasted - g.watched
 	say(lost, "its end was not seen")
 	say(!lost && unwatched > grace, "unwatched %s", words(unwatched))

@@ -47,7 +47,7 @@ type figureStep struct {
 // What a run felt, and whether its measurements can be trusted.
 func TestFigures(t *testing.T) {
 	const s = time.Second
-	swapped := figures{swap: 3 * quantity.MiB, swapKnown: true}
+	swapped := func(much quantity.Bytes) figures { return figures{swap: much, swapKnown: true} }
 	for name, test := range map[string]struct {
 		begin  figures
 		steps  []figureStep
@@ -80,7 +80,14 @@ func TestFigures(t *testing.T) {
 			steps:  []figureStep{{s, 50, Cool, 1, func(r *sensors.Reading) { r.OverCurrent = nil; powerless(r) }}},
 			lasted: s, want: "clean", hot: 50, joules: -1, over: -1, seen: s,
 		},
-		"swapped":    {begin: swapped, steps: []figureStep{{s, 50, Cool, 1, nil}}, lasted: s, want: "swapped 3M", hot: 50, joules: 20, seen: s},
+		"swapped": {
+			begin: swapped(17 * quantity.MiB), steps: []figureStep{{s, 50, Cool, 1, nil}},
+			lasted: s, want: "swapped 17M", hot: 50, joules: 20, seen: s,
+		},
+		"swapped what nobody misses": {
+			begin: swapped(16 * quantity.MiB), steps: []figureStep{{s, 50, Cool, 1, nil}},
+			lasted: s, want: "clean", hot: 50, joules: 20, seen: s,
+		},
 		"blind":      {steps: []figureStep{{s, 0, Cool, 1, nil}}, lasted: s, joules: 20},
 		"never read": {lasted: time.Hour, joules: -1, over: -1},
 		"gap": {
