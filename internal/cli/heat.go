@@ -97,11 +97,10 @@ func (c *clockCaps) Restore(ctx context.Context) error {
 	return errors.Join(err, writeJSON(c.path, left))
 }
 
-// held are the caps that were set, by this brainjar or one before. A file that makes
-// no sense will not make any later.
+// held are the caps that were set, by this brainjar or one before.
 func (c *clockCaps) held() (held []sensors.Cap, err error) {
 	if err := readJSON(c.path, &held); err != nil {
-		return nil, errors.Join(err, os.Remove(c.path))
+		return nil, discard(c.path, err)
 	}
 	return held, nil
 }
@@ -134,6 +133,15 @@ func readJSON(path string, value any) error {
 		return fmt.Errorf("cannot read %s: %w", path, err)
 	}
 	return nil
+}
+
+// discard removes a file that readJSON could make no sense of, for it will not make any
+// later; one that just could not be read stays. It returns readJSON's error.
+func discard(path string, err error) error {
+	if _, unread := errors.AsType[*fs.PathError](err); unread {
+		return err
+	}
+	return errors.Join(err, os.Remove(path))
 }
 
 // writeSynced writes a file that is on disk when it returns.

@@ -28,8 +28,14 @@ type boardMode struct {
 
 // modeRecord is what the file holds.
 type modeRecord struct {
-	Before sensors.PowerMode `json:"before"`
-	Set    sensors.PowerMode `json:"set"` // or about to be
+	Before sensors.PowerMode  `json:"before"`
+	Set    sensors.PowerMode  `json:"set"`            // or about to be
+	From   *sensors.PowerMode `json:"from,omitempty"` // what it is while Set is about to be; nil: that was done
+}
+
+// brought says whether brainjar has brought the board into a mode, or found it there.
+func (r modeRecord) brought(now sensors.PowerMode) bool {
+	return r.Set == now || r.From != nil && *r.From == now
 }
 
 // newBoardMode returns the power mode of a board, or nil where there are none and
@@ -72,18 +78,22 @@ func (m *boardMode) set(ctx context.Context, mode string) error {
 		m.log.Warn("which power mode was there before is not known, the present one is taken for it", "err", err)
 		record = modeRecord{}
 	}
-	if record.Set != now || record == (modeRecord{}) { // else it is brainjar's doing already
+	if record == (modeRecord{}) || !record.brought(now) {
 		record.Before = now
 	}
 	if now == wanted {
 		return nil
 	}
-	record.Set = wanted
+	record.Set, record.From = wanted, &now
 	if err := writeJSON(m.path, record); err != nil {
 		return fmt.Errorf("cannot set power mode %s: %w", wanted.Name, err)
 	}
 	if _, err := m.fs.SetPowerMode(ctx, wanted.Name); err != nil {
 		return err
+	}
+	record.From = nil
+	if err := writeJSON(m.path, record); err != nil {
+		m.log.Warn("that the power mode is set cannot be written down", "mode", wanted.Name, "err", err)
 	}
 	clocks, err := m.fs.Clocks()
 	m.log.Info("power mode set", "mode", wanted.Name, "before", record.Before.Name, "clocks_pinned", err == nil && sensors.Pinned(clocks))
@@ -96,12 +106,11 @@ func (m *boardMode) Restore(ctx context.Context) error {
 }
 
 // restore puts back what is in the file, if the board is still as brainjar has set it:
-// what somebody else has set meanwhile is theirs. A file that makes no sense will not
-// make any later.
+// what somebody else has set meanwhile is theirs.
 func (m *boardMode) restore(ctx context.Context) error {
 	var record modeRecord
 	if err := readJSON(m.path, &record); err != nil {
-		return errors.Join(err, os.Remove(m.path))
+		return discard(m.path, err)
 	}
 	if record == (modeRecord{}) {
 		return nil
@@ -110,7 +119,7 @@ func (m *boardMode) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if now == record.Set && now != record.Before {
+	if record.brought(now) && now != record.Before {
 		if _, err := m.fs.SetPowerMode(ctx, record.Before.Name); err != nil {
 			return err
 		}

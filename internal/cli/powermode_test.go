@@ -119,6 +119,28 @@ func TestPowerModeIsPutBack(t *testing.T) {
 	b.want("put back to what somebody set", "1", false)
 }
 
+// A brainjar that dies while it sets another mode still knows what was there before it
+// set the first; so does one that could not set it.
+func TestPowerModeHalfSet(t *testing.T) {
+	for name, next := range map[string]func(*modeBoard){
+		"put back":         func(*modeBoard) {},
+		"set once more":    func(b *modeBoard) { b.must(b.process().Set(b.Context(), "7W")) },
+		"the one it is in": func(b *modeBoard) { b.must(b.process().Set(b.Context(), "MAXN")) },
+	} {
+		b := newModeBoard(t)
+		b.must(b.process().Set(b.Context(), "MAXN"))
+		b.put("broken", "")
+		if err := b.process().Set(b.Context(), "7W"); err == nil {
+			t.Error("a failure of nvpmodel is taken for success")
+		}
+		b.must(os.Remove(filepath.Join(b.dir, "usr/sbin/broken")))
+		b.want(name+": half set", "0", true)
+		next(b)
+		b.must(b.process().Restore(b.Context()))
+		b.want(name, "1", false)
+	}
+}
+
 // A mode that is not set leaves what was there before, and one that cannot be put back
 // stays written down. Nothing takes for ever.
 func TestPowerModeInTrouble(t *testing.T) {
