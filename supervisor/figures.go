@@ -148,9 +148,9 @@ func figuresIn(r ledger.Run) figures {
 }
 
 // swapNoise is how much may be swapped out of a run without making its measurements
-// doubtful: what programs touch at their start and never again, such as parts of an
+// doubtful: a few pages that programs touch at their start and never again, such as parts of an
 // interpreter, goes first, and is not missed. A Jetson has zram, and with it some of that.
-const swapNoise = 16 * quantity.MiB
+const swapNoise = quantity.MiB
 
 // taint says what makes the measurements of a run doubtful that lasted so long, or
 // that it is clean; "" if nothing could be watched. Time up to grace that nobody

@@ -81,11 +81,11 @@ func TestFigures(t *testing.T) {
 			lasted: s, want: "clean", hot: 50, joules: -1, over: -1, seen: s,
 		},
 		"swapped": {
-			begin: swapped(17 * quantity.MiB), steps: []figureStep{{s, 50, Cool, 1, nil}},
-			lasted: s, want: "swapped 17M", hot: 50, joules: 20, seen: s,
+			begin: swapped(3 * quantity.MiB), steps: []figureStep{{s, 50, Cool, 1, nil}},
+			lasted: s, want: "swapped 3M", hot: 50, joules: 20, seen: s,
 		},
 		"swapped what nobody misses": {
-			begin: swapped(16 * quantity.MiB), steps: []figureStep{{s, 50, Cool, 1, nil}},
+			begin: swapped(quantity.MiB), steps: []figureStep{{s, 50, Cool, 1, nil}},
 			lasted: s, want: "clean", hot: 50, joules: 20, seen: s,
 		},
 		"blind":      {steps: []figureStep{{s, 0, Cool, 1, nil}}, lasted: s, joules: 20},
