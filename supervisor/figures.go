@@ -148,8 +148,8 @@ func figuresIn(r ledger.Run) figures {
 }
 
 // swapNoise is how much may be swapped out of a run without making its measurements
-// doubtful: a few pages that programs touch at their start and never again, such as parts of an
-// interpreter, goes first, and is not missed. A Jetson has zram, and with it some of that.
+// doubtful: a few pages that a program touched at its start and never again go first.
+// A Jetson has zram, and with it some of that.
 const swapNoise = quantity.MiB
 
 // taint says what makes the measurements of a run doubtful that lasted so long, or
