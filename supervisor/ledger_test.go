@@ -84,7 +84,10 @@ func (b *book) apply(w ledger.Write) {
 		key := fmt.Sprintf("%s/%d", w.Run.Experiment, w.Run.Run)
 		r := *w.Run
 		if old, ok := b.runs[key]; ok && r.Invocation == "" {
-			r.Invocation = old.Invocation
+			if r.Invocation = old.Invocation; r.EndedAt.IsZero() { // only its figures are new
+				old.Figures = r.Figures
+				r = old
+			}
 		}
 		b.runs[key] = r
 	}
@@ -151,12 +154,6 @@ func (b *book) ends(id string) []string {
 		ends = append(ends, fmt.Sprintf("%d:%s%s", r.Run, r.Result, code))
 	}
 	return ends
-}
-
-// kill ends a brainjar as kill -9 does: nothing more is said to anybody.
-func (h *house) kill() {
-	h.cancel()
-	<-h.over
 }
 
 const crashing = `restart.delay = "10s"` + "\n" + `restart.factor = 2.0` + "\n" + `restart.max_restarts = 2`

@@ -248,6 +248,12 @@ func (h *house) drain() time.Duration {
 	return time.Since(begin)
 }
 
+// kill ends a brainjar as kill -9 does: nothing more is said to anybody.
+func (h *house) kill() {
+	h.cancel()
+	<-h.over
+}
+
 // leave ends brainjar and lets experiments run on.
 func (h *house) leave() {
 	h.Leave()
