@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"brainjar/internal/quantity"
 	"brainjar/sensors"
@@ -176,7 +177,7 @@ func oldUnits(m Machine) []Check {
 		return []Check{{"old units", Warn, m.OldUnitsError.Error(), ""}}
 	case len(m.OldUnits) > 0:
 		names := some(m.OldUnits)
-		return []Check{{"old units", Fail, names + " still run, or start with the machine", "they would use the same memory a second time: `systemctl disable --now " + names + "`"}}
+		return []Check{{"old units", Fail, names + " still run, or start with the machine", "they would use the same memory a second time: `systemctl disable --now " + strings.Join(m.OldUnits, " ") + "`"}}
 	}
 	return []Check{{"old units", OK, "none of " + OldPattern, ""}}
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"brainjar/internal/quantity"
 	"brainjar/sensors"
@@ -91,6 +93,7 @@ func TestDiagnose(t *testing.T) {
 		{"clock", func(m *Machine) { m.Synchronised = false }, "clock warn timedatectl"},
 		{"no clock", func(m *Machine) { m.ClockError = broken }, "clock warn luck"},
 		{"old units", func(m *Machine) { m.OldUnits = []string{"brain-experiment@a.service"} }, "old units fail systemctl disable --now brain-experiment@a.service"},
+		{"many old units", func(m *Machine) { m.OldUnits = strings.Fields("a b c d e f g h") }, "old units fail systemctl disable --now a b c d e f g h`"},
 		{"old units are not known", func(m *Machine) { m.OldUnitsError = broken }, "old units warn luck"},
 	} {
 		m := healthy()
@@ -154,6 +157,19 @@ func TestAsk(t *testing.T) {
 	if n, err := ask(t.Context(), examineLimit, func(context.Context) (int, error) { return 7, nil })(); n != 7 || err != nil {
 		t.Errorf("%d %v", n, err)
 	}
+}
+
+// What was answered in time counts also if nobody had the time to take it.
+func TestAskIsPatient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 50 { // a choice between two that are ready is made by chance
+			answer := ask(t.Context(), time.Second, func(context.Context) (int, error) { return 7, nil })
+			time.Sleep(2 * time.Second)
+			if n, err := answer(); n != 7 || err != nil {
+				t.Fatalf("%d %v", n, err)
+			}
+		}
+	})
 }
 
 func TestPlace(t *testing.T) {

@@ -102,6 +102,11 @@ func ask[T any](ctx context.Context, limit time.Duration, question func(context.
 		case a := <-answers:
 			return a.value, a.err
 		case <-timer.C:
+		}
+		select {
+		case a := <-answers: // long since: while another answer was waited for, time ran out here too
+			return a.value, a.err
+		default:
 			return value, errSilent
 		}
 	}
