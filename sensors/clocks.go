@@ -198,9 +198,10 @@ var errNotTaken = errors.New("the driver did not take the limit")
 // switched off, and those that are lower now than brainjar set them, because the
 // kernel cools or a power mode came: it may be tried again. A ceiling that somebody
 // raised since is theirs and left alone, as is one that was never capped.
-func (fs FS) RestoreCaps(ctx context.Context, caps []Cap) (left []Cap, err error) {
+func (fs FS) RestoreCaps(ctx context.Context, caps []Cap) ([]Cap, error) {
 	ctx, cancel := context.WithTimeout(ctx, clockLimit)
 	defer cancel()
+	var left []Cap // belongs to the call, which may go on by itself
 	var errs []error
 	stuck := clockGate.do(ctx, func() {
 		for _, c := range caps {
