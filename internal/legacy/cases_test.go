@@ -192,3 +192,29 @@ func TestSplitWords(t *testing.T) {
 		t.Errorf("an open quote gives %q", got)
 	}
 }
+
+// A configuration that holds a password is known for one, however it came into it.
+func TestSecretIsKnown(t *testing.T) {
+	for _, test := range []struct {
+		name, more, env string
+		secret, told    bool // told: the configuration holds it
+	}{
+		{name: "none"},
+		{name: "a variable", env: "HF_TOKEN=hunter2", secret: true, told: true},
+		{name: "in the command", more: "ExecStart=\nExecStart=/bin/run ${PASSWORD}", env: "PASSWORD=hunter2", secret: true, told: true},
+		{name: "a line that lost its continuation", more: "API_KEY=hunter2", secret: true, told: true},
+		{name: "a quote that is not closed", more: "Environment=\"API=hunter2"},
+		{name: "blanks without quotes", more: "Environment=API=1 hunter2"},
+	} {
+		in, err := Read(fstest.MapFS{
+			units + templateUnit:      &fstest.MapFile{Data: []byte(unitOf(test.more))},
+			etc + "experiments/a.env": &fstest.MapFile{Data: []byte(test.env)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if told := strings.Contains(in.Text()+notes(in), "hunter2"); in.Secret != test.secret || told != test.told {
+			t.Errorf("%s: secret %v, told %v:\n%s%s", test.name, in.Secret, told, in.Text(), notes(in))
+		}
+	}
+}

@@ -126,6 +126,7 @@ func (c *conversion) variable(name string, d directive) string {
 		return idMark
 	}
 	v, ok := c.variables[name]
+	c.secret = c.secret || ok && secretName().MatchString(name)
 	if !ok && c.instance != "" {
 		c.note(d.at, fmt.Sprintf("$%s in %s= of %s is not set in any file that was read; nothing stands in its place", name, d.name, c.instance))
 	}

@@ -34,7 +34,7 @@ func (n Note) String() string {
 type Installation struct {
 	Notes       []Note
 	Experiments int  // how many the configuration has
-	Secret      bool // some variable looks like a password or a key
+	Secret      bool // something in it looks like a password or a key
 
 	lines []outLine
 }
@@ -62,12 +62,14 @@ type reader struct {
 	supervisor  *conversion // of coordinator.env: the keys of [supervisor] and [thermal]
 }
 
-// note tells something once: what the template says is else told for each instance.
+// note tells something once: what the template says is else told for each instance. It
+// stands in the configuration too, with what could not be read.
 func (r *reader) note(at place, words string) {
 	n := Note{Where: printable(at.String()), Text: printable(words)}
 	if !r.told[n] {
 		r.told[n] = true
 		r.notes = append(r.notes, n)
+		r.secret = r.secret || secretName().MatchString(words)
 	}
 }
 

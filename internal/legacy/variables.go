@@ -70,13 +70,13 @@ func (c *conversion) readVariables() {
 	for _, d := range c.unit.values("Service", "Environment") {
 		words, err := splitWords(d.value)
 		if err != nil {
-			c.note(d.at, "Environment="+d.value+" cannot be read: "+err.Error())
+			c.note(d.at, "Environment= cannot be read: "+err.Error()) // without its value, as in what follows
 			continue
 		}
 		for _, word := range words {
 			name, value, found := strings.Cut(word, "=")
 			if !found || !variableName().MatchString(name) {
-				c.note(d.at, fmt.Sprintf("%q in Environment= is not NAME=value", word))
+				c.note(d.at, "a word in Environment= is not NAME=value: blanks in a value want quotes around NAME=value")
 				continue
 			}
 			c.variables[name] = variable{value: c.specifiers(value, d), at: d.at, own: true}
