@@ -56,13 +56,17 @@ func (m *machine) get(ctx context.Context, zones []string) (control.Sensors, err
 	return s, nil
 }
 
-// set asks how the board is set, unless that is known from a short while ago.
+// set asks how the board is set, unless that is known from a short while ago. What came
+// of asking for somebody who did not wait for it is not kept for others.
 func (m *machine) set(ctx context.Context) (sensors.Settings, []sensors.Problem) {
 	m.asking.Lock()
 	defer m.asking.Unlock()
 	if m.asked.IsZero() || time.Since(m.asked) > settingsAge {
 		m.settings, m.problems = m.fs.Settings(ctx)
 		m.asked = time.Now()
+		if ctx.Err() != nil {
+			m.asked = time.Time{}
+		}
 	}
 	settings := m.settings
 	if _, err := os.Stat(m.caps); err == nil {

@@ -160,3 +160,21 @@ func TestNumbers(t *testing.T) {
 		}
 	}
 }
+
+// Who goes away while the board is asked spoils the answer for nobody else.
+func TestSettingsOfWhoLeft(t *testing.T) {
+	b := newModeBoard(t)
+	tree := filepath.Join(b.dir, "proc/device-tree")
+	b.must(os.MkdirAll(tree, 0o700))
+	b.must(os.WriteFile(filepath.Join(tree, "compatible"), []byte("nvidia,tegra234\x00"), 0o600))
+	m := machine{fs: sensors.FS(b.dir)}
+	m.keep(sensors.Reading{At: time.Now()})
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if s, err := m.get(gone, nil); err != nil || s.PowerMode.State != sensors.Failed {
+		t.Errorf("asked for nobody: %+v, %v", s.PowerMode, err)
+	}
+	if s, err := m.get(t.Context(), nil); err != nil || s.PowerMode.V.Name != "15W" || len(s.Problems) > 0 {
+		t.Errorf("asked once more: %+v, %v, %v", s.PowerMode, s.Problems, err)
+	}
+}
