@@ -39,12 +39,30 @@ func unit(file string) int64 {
 }
 
 // Clocks reads all clocks of GPUs and CPUs. One that cannot be read is left out and
-// told by the error, which may come with the others.
+// told by the error, which may come with the others. A driver may take 2 s to answer.
 //
 // What it reads is the lower of what was set and what the kernel's own cooling
 // allows at this moment. So that the latter is not taken for the former, it is to be
 // read before the board is hot.
-func (fs FS) Clocks() ([]Clock, error) {
+func (fs FS) Clocks(ctx context.Context) ([]Clock, error) {
+	ctx, cancel := context.WithTimeout(ctx, clocksLimit)
+	defer cancel()
+	var clocks []Clock
+	var err error
+	if stuck := clockGate.do(ctx, func() { clocks, err = fs.readClocks() }); stuck != nil {
+		return nil, fmt.Errorf("cannot read clocks: no answer within %s: %w", clocksLimit, stuck)
+	}
+	if err != nil {
+		err = fmt.Errorf("cannot read clocks: %w", err)
+	}
+	return clocks, err
+}
+
+// clocksLimit is how long the clocks may take to be read.
+const clocksLimit = 2 * time.Second
+
+// readClocks is Clocks, for as long as the drivers take.
+func (fs FS) readClocks() ([]Clock, error) {
 	gpus, errGPUs := fs.gpuDirs()
 	policies, errPolicies := fs.numbered(cpuDir+"/cpufreq", "policy")
 	errs := []error{errGPUs, errPolicies}

@@ -47,7 +47,7 @@ func set(t *testing.T, fs FS, name, value string) {
 
 func clocksOf(t *testing.T, fs FS) []Clock {
 	t.Helper()
-	clocks, err := fs.Clocks()
+	clocks, err := fs.Clocks(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,6 +222,23 @@ func TestHungCeiling(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
+	if err := clockGate.do(t.Context(), func() {}); err != nil {
+		t.Errorf("the gate stays shut: %v", err)
+	}
+}
+
+// A driver that does not answer keeps nobody for ever who wants to know the clocks.
+func TestHungClock(t *testing.T) {
+	fs := FS(sensorstest.Tree(t, "[sys/class/devfreq/gpu-gpc-0]\nmax_freq = <fifo>\nmin_freq = 5\n"))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if clocks, err := fs.Clocks(ctx); !errors.Is(err, context.DeadlineExceeded) || clocks != nil {
+		t.Errorf("%+v, %v", clocks, err)
+	}
+	path := filepath.Join(string(fs), "sys/class/devfreq/gpu-gpc-0/max_freq")
+	if err := os.WriteFile(path, []byte("7\n"), 0o600); err != nil { // which the read was waiting for
+		t.Fatal(err)
+	}
 	if err := clockGate.do(t.Context(), func() {}); err != nil {
 		t.Errorf("the gate stays shut: %v", err)
 	}

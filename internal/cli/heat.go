@@ -45,8 +45,8 @@ type clockCaps struct {
 
 // Note remembers the ceilings, which in the heat the kernel's own cooling may show
 // lower than they are set, and returns how many clocks have something to give.
-func (c *clockCaps) Note(context.Context) (int, error) {
-	clocks, err := c.fs.Clocks()
+func (c *clockCaps) Note(ctx context.Context) (int, error) {
+	clocks, err := c.fs.Clocks(ctx)
 	if err != nil && len(clocks) > 0 {
 		c.log.Warn("some clocks cannot be read", "err", err)
 	} else if err != nil {
@@ -66,7 +66,7 @@ func (c *clockCaps) Cap(ctx context.Context, share float64) error {
 	if err != nil {
 		return err
 	}
-	clocks, unread := c.fs.Clocks()
+	clocks, unread := c.fs.Clocks(ctx)
 	now := make(map[string]quantity.Hertz, len(clocks))
 	for i, clock := range clocks {
 		now[clock.File] = clock.Max

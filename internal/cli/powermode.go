@@ -95,7 +95,7 @@ func (m *boardMode) set(ctx context.Context, mode string) error {
 	if err := writeJSON(m.path, record); err != nil {
 		m.log.Warn("that the power mode is set cannot be written down", "mode", wanted.Name, "err", err)
 	}
-	clocks, err := m.fs.Clocks()
+	clocks, err := m.fs.Clocks(ctx)
 	m.log.Info("power mode set", "mode", wanted.Name, "before", record.Before.Name, "clocks_pinned", err == nil && sensors.Pinned(clocks))
 	return nil
 }
