@@ -42,7 +42,7 @@ installation, or the configuration could not be written.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return m.run(args[0]) },
 	}
-	cmd.Flags().StringVarP(&m.output, "output", "o", "", "write `FILE`, and not to stdout; readable for you alone if a variable looks like a password")
+	cmd.Flags().StringVarP(&m.output, "output", "o", "", "write `FILE`, and not to stdout; readable for you alone if something in it looks like a password")
 	cmd.Flags().BoolVar(&m.force, "force", false, "replace FILE if it is there")
 	return cmd
 }
