@@ -64,7 +64,8 @@ func TestEndGoesOn(t *testing.T) {
 }
 
 // One that is to be started again runs again though brainjar is killed before that,
-// after whichever of its writes; and what waits for its slot waits on.
+// after whichever of its writes; and what waits for its slot waits on. That is done
+// once: who then stops the unit has stopped it.
 func TestRestartGoesOn(t *testing.T) {
 	text := strings.Replace(head, "max_concurrent = 8", "max_concurrent = 1", 1) +
 		experiment("a", "", "sleep=10h") + experiment("b", "after = { a = \"started\" }", "sleep=10h")
@@ -95,6 +96,11 @@ func TestRestartGoesOn(t *testing.T) {
 			time.Sleep(time.Minute)
 			if a, b := h.status("a"), h.status("b"); a.Phase != supervisor.Running || a.Run != 2 || a.Attempt != 0 || b.Run != 0 {
 				st.Errorf("killed after write %d: a is %s: %s, run %d, attempt %d; b is %s", at, a.Phase, a.Reason, a.Run, a.Attempt, b.Phase)
+			}
+			h.must(h.systemd.Stop(h.ctx(), "brainjar-a.service"))
+			time.Sleep(time.Minute)
+			if a := h.status("a"); a.Phase != supervisor.Stopped || a.Run != 2 {
+				st.Errorf("killed after write %d, then stopped by somebody: a is %s: %s, run %d", at, a.Phase, a.Reason, a.Run)
 			}
 			h.drain()
 		})

@@ -229,13 +229,14 @@ func (s *Supervisor) actOn(ctx context.Context, id string, phase Phase, do func(
 // onceMore queues an experiment whose end was asked for in order to start it
 // again.
 func (s *Supervisor) onceMore(e *experiment, cause Cause) {
+	again := e.again
+	e.again = false // before it is written down that it is queued: that is done once
 	switch {
 	case s.leaving.how != stay || e.phase != Stopped:
-	case e.again:
+	case again:
 		e.attempt = 0
 		s.queueAt(e, e.placeNow(), restartAsked)
 	case cause == CauseLeave: // the brainjar that was leaving died before it had left
 		s.move(e, Queued, "it ran when brainjar was stopped")
 	}
-	e.again = false
 }
