@@ -3,7 +3,6 @@ package supervisor_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"brainjar/internal/quantity"
 	"brainjar/supervisor"
 	"brainjar/transient"
+	"brainjar/transient/transienttest"
 )
 
 // orderLimit is how long an order may take on real systemd.
@@ -137,12 +137,8 @@ func adoptedProcess(st stage) {
 	h := st.begin(head)
 	h.await("ready", 10*time.Second, func() bool { r, err := h.Report(h.ctx()); return err == nil && r.Ready })
 	sleep := exec.Command("/bin/sleep", "3600")
-	h.must(sleep.Start())
+	transienttest.Execute(st, sleep)
 	defer func() { _ = sleep.Process.Kill(); _ = sleep.Wait() }()
-	h.await("it is executed", 10*time.Second, func() bool {
-		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", sleep.Process.Pid))
-		return err == nil && strings.HasPrefix(string(line), "/bin/sleep\x00")
-	})
 	h.must(h.Adopt(h.ctx(), "found", sleep.Process.Pid, "ada", config.Keys{"memory_max": "48M"}))
 	h.awaitPhase(supervisor.Running, 10*time.Second, "found")
 	if s := h.status("found"); s.MemoryMax != 48*quantity.MiB || s.Unit.Kind != transient.Scope || s.Config.Command[1] != "3600" {

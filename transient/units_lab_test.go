@@ -19,6 +19,7 @@ import (
 
 	"brainjar/internal/quantity"
 	"brainjar/transient"
+	"brainjar/transient/transienttest"
 )
 
 // TestSandboxes: this systemd accepts every property that is sent, and the
@@ -202,13 +203,7 @@ func TestScopes(t *testing.T) {
 	})
 
 	sleep := exec.Command("/bin/sleep", "3600")
-	if err := sleep.Start(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "it is executed", func() bool {
-		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", sleep.Process.Pid))
-		return err == nil && strings.HasPrefix(string(line), "/bin/sleep\x00")
-	})
+	transienttest.Execute(t, sleep)
 	adopted := scope("adopted")
 	process, username, command, err := transient.FindProcess(sleep.Process.Pid)
 	if err != nil || username != "root" || !slices.Equal(command[1:], []string{"3600"}) {

@@ -14,6 +14,7 @@ import (
 	"brainjar/internal/control"
 	"brainjar/sensors"
 	"brainjar/supervisor"
+	"brainjar/transient/transienttest"
 )
 
 // lab is a configuration with something of everything.
@@ -198,14 +199,8 @@ func TestRoutes(t *testing.T) {
 func (h *house) adopts(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	sleep := exec.CommandContext(ctx, "sleep", "1000")
-	if err := sleep.Start(); err != nil {
-		t.Fatal(err)
-	}
+	transienttest.Execute(t, sleep)
 	defer func() { cancel(); _ = sleep.Wait() }()
-	line := fmt.Sprintf("/proc/%d/cmdline", sleep.Process.Pid)
-	for text := []byte(nil); !strings.HasPrefix(string(text), "sleep\x00"); { // it is still being executed
-		text, _ = os.ReadFile(line)
-	}
 	e := h.obeyed("POST", "/v1/experiments/found/adopt", fmt.Sprintf(`{"pid": %d, "keys": {"memory_max": "2G"}}`, sleep.Process.Pid))
 	if e.Kind != "scope" || !e.Submitted || e.MemoryMax != 2<<30 || e.Command[1] != "1000" {
 		t.Errorf("%+v", e)
