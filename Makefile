@@ -5,7 +5,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := $(GOFLAGS) -trimpath
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X brainjar/internal/cli.Version=$(VERSION)
-GOBUILD := go build -trimpath -ldflags '$(LDFLAGS)'
+GOBUILD := go build -ldflags '$(LDFLAGS)'
 SCRIPTS := $(filter-out lab/README.md lab/demo.toml lab/faults,$(wildcard lab/*)) \
 	packaging/deb $(filter-out %.lintian %/copyright,$(wildcard packaging/debian/*)) .ci/run .ci/vulncheck
 

@@ -167,8 +167,8 @@ func (b *brainjar) remember(dir string) (*ledger.Ledger, ledger.Past) {
 // for memory, which on its machines belongs to the experiments.
 const gcPercent = 40
 
-// shedEvery is the time between two sheddings. What is needed again comes back in less
-// than a millisecond.
+// shedEvery is the time between two sheddings. Pages that are needed again come back
+// from the page cache.
 const shedEvery = 10 * time.Second
 
 // shedFrom is how many bytes of the heap must be free to be worth a collection.
