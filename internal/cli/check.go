@@ -27,7 +27,7 @@ func newCheck(stdout, stderr io.Writer) *cobra.Command {
 do; then what this machine cannot enforce, and which experiments would start
 first. Nothing is started. Exit codes: 0 it can be run, 1 this machine would
 refuse some experiment, 78 it has errors.`,
-		Args: cobra.ExactArgs(1),
+		Args: wants("CONFIG"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return check(cmd.Context(), stdout, stderr, args[0], user)
 		},
@@ -49,8 +49,8 @@ func check(ctx context.Context, stdout, stderr io.Writer, path string, user bool
 	} else {
 		host = &h
 	}
-	fmt.Fprintf(stdout, "%s: %d experiments, %d at once, memory budget %s\n",
-		path, len(cfg.Experiments), cfg.Supervisor.MaxConcurrent, cfg.Budget(memTotal))
+	fmt.Fprintf(stdout, "%s: %s, %d at once, memory budget %s\n",
+		path, count(len(cfg.Experiments), "experiment"), cfg.Supervisor.MaxConcurrent, cfg.Budget(memTotal))
 	if host != nil {
 		fmt.Fprintf(stdout, "%s\n", host)
 	}

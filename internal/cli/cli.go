@@ -44,14 +44,14 @@ experiment that nobody knows, 5 not admitted, 6 the experiment that was waited f
 not succeed, 78 the configuration has errors.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
+	root.SetFlagErrorFunc(flagError)
 	root.AddGroup(&cobra.Group{ID: groupLook, Title: "To look:"}, &cobra.Group{ID: groupOrders, Title: "To tell experiments what to do:"},
 		&cobra.Group{ID: groupDaemon, Title: "For brainjar itself:"})
 	root.SetHelpCommandGroupID(groupDaemon)

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -17,7 +18,13 @@ experiments, which it asks brainjar for.
     bash   brainjar completion bash > /etc/bash_completion.d/brainjar
     zsh    brainjar completion zsh > "${fpath[1]}/_brainjar"
     fish   brainjar completion fish > ~/.config/fish/completions/brainjar.fish`,
-		Args: cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs), ValidArgs: shells,
+		Args: func(cmd *cobra.Command, given []string) error {
+			if len(given) != 1 || !slices.Contains(shells, given[0]) {
+				return wrongArgs(cmd, listed(shells), given)
+			}
+			return nil
+		},
+		ValidArgs: shells,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			switch root := cmd.Root(); args[0] {

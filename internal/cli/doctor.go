@@ -34,7 +34,7 @@ their own, of which nothing is left behind.
 Each line is ok, warn (it works with less, or could not be looked at) or fail, with what
 to do. It takes a few seconds, never more than 15. Without root, or --user, less can be
 looked at. Exit codes: 0 nothing fails, 1 something does.`,
-		Args: cobra.NoArgs,
+		Args: wants(),
 		RunE: r.asking(func(ctx context.Context, c *control.Client, _ []string) error { return d.run(ctx, c) }),
 	}
 	stateFlag(cmd, &d.state)

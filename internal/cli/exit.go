@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"slices"
-	"strings"
 	"syscall"
 
 	"brainjar/internal/config"
@@ -97,8 +96,6 @@ func exitCode(err error) int {
 		return ExitInterrupted
 	case errors.Is(err, control.ErrUnreachable):
 		return ExitUnreachable
-	case strings.HasPrefix(err.Error(), "unknown command"):
-		return ExitUsage
 	}
 	return ExitFailed
 }

@@ -39,7 +39,7 @@ on. Exit codes: 0 a configuration was made, also with warnings; 1 there is no su
 installation, or the configuration could not be written.`,
 		Example: `  brainjar import / -o config.toml
   brainjar check config.toml`,
-		Args: cobra.ExactArgs(1),
+		Args: wants("DIR"),
 		RunE: func(_ *cobra.Command, args []string) error { return m.run(args[0]) },
 	}
 	cmd.Flags().StringVarP(&m.output, "output", "o", "", "write `FILE`, and not to stdout; readable for you alone if something in it looks like a password")

@@ -19,7 +19,7 @@ func newMan(stdout io.Writer) *cobra.Command {
 directory. They say the same as --help.
 
     brainjar man | man -l -`,
-		Args: cobra.MaximumNArgs(1),
+		Args: wants("[DIRECTORY]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return printTo(stdout, func(w *bufio.Writer) { manPage(w, cmd.Root()) })

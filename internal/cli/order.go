@@ -201,7 +201,8 @@ func stand(e control.Experiment) string {
 
 // about says which experiment an error is about, where it does not say so itself.
 func about(id string, err error) error {
-	if strings.Contains(err.Error(), id) {
+	text := err.Error()
+	if errors.Is(err, control.ErrUnreachable) || strings.HasSuffix(text, ": "+id) || strings.Contains(text, ": "+id+" ") || strings.HasPrefix(text, id+" ") {
 		return err
 	}
 	return fmt.Errorf("%s: %w", id, err)

@@ -135,7 +135,7 @@ func TestSet(t *testing.T) {
 	d.run("set", "a", "memory_max=", "-o", "json").is(t, 0, `"memory_max": 67108864`)
 	d.run("set", "a", "memory_max=lots").is(t, ExitConfig, "lots")
 	d.run("set", "a", "memory_mx=1G").is(t, ExitUsage, `no key "memory_mx"`)
-	d.run("set", "a", "memory_max").is(t, ExitUsage, "want KEY=VALUE")
+	d.run("set", "a", "memory_max").is(t, ExitUsage, "write KEY=VALUE")
 	d.run("set", "a").is(t, ExitUsage)
 	d.run("set", "nobody", "memory_max=1G").is(t, ExitUnknown)
 	d.run("adopt", "x").is(t, ExitUsage, "which process?")

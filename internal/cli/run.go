@@ -41,7 +41,7 @@ SIGINT ends all of them gracefully and then brainjar; a second one kills them.
 SIGUSR2 ends brainjar alone: experiments run on, and the next brainjar finds
 them. SIGHUP reads the configuration again, as brainjar reload does. Exit codes: 0 everything ended as it should, 1 failed, 3 no systemd to
 talk to, 78 the configuration has errors.`,
-		Args: cobra.ExactArgs(1),
+		Args: wants("CONFIG"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			level := slog.LevelInfo
 			if verbose {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"brainjar/internal/config"
 	"brainjar/internal/control"
 )
 
@@ -55,7 +57,14 @@ func (s *selection) of(all []control.Experiment, ids []string) (chosen []control
 		return all, nil
 	}
 	seen := make(map[string]bool)
-	pick := func(what, name string, meant func(control.Experiment) bool) {
+	var names, tags []string
+	for _, e := range all {
+		names, tags = append(names, e.Experiment), append(tags, e.Tags...)
+		if e.Matrix != "" {
+			names = append(names, e.Matrix)
+		}
+	}
+	pick := func(what, name string, known []string, meant func(control.Experiment) bool) {
 		found := false
 		for _, e := range all {
 			if !meant(e) {
@@ -68,17 +77,18 @@ func (s *selection) of(all []control.Experiment, ids []string) (chosen []control
 			}
 		}
 		if !found {
-			unknown = append(unknown, &failure{fmt.Errorf("%s %s", what, name), ExitUnknown, "`brainjar status` shows all"})
+			hint := cmp.Or(config.DidYouMean(name, known), "`brainjar status` shows all")
+			unknown = append(unknown, &failure{fmt.Errorf("%s %s", what, name), ExitUnknown, hint})
 		}
 	}
 	for _, id := range ids {
 		exact := slices.ContainsFunc(all, func(e control.Experiment) bool { return e.Experiment == id })
-		pick("no experiment", id, func(e control.Experiment) bool {
+		pick("no experiment", id, names, func(e control.Experiment) bool {
 			return e.Experiment == id || !exact && e.Matrix == id
 		})
 	}
 	for _, tag := range s.tags {
-		pick("no experiment has the tag", tag, func(e control.Experiment) bool { return slices.Contains(e.Tags, tag) })
+		pick("no experiment has the tag", tag, tags, func(e control.Experiment) bool { return slices.Contains(e.Tags, tag) })
 	}
 	return chosen, unknown
 }

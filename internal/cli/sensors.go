@@ -43,7 +43,7 @@ this command itself, which takes a second; some of them want root. All zones are
 to count then, as without a configuration. --watch draws the picture every 2 seconds,
 on a terminal with bars and the course of the last minute, until Ctrl-C; with -o json
 it writes one line each time.`,
-		Args: cobra.NoArgs,
+		Args: wants(),
 		RunE: r.asking(func(ctx context.Context, c *control.Client, _ []string) error { return s.run(ctx, c) }),
 	}
 	cmd.Flags().BoolVarP(&s.watch, "watch", "w", false, "draw it again every 2 seconds")

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,17 +12,18 @@ import (
 
 	"brainjar/internal/config"
 	"brainjar/internal/control"
+	"brainjar/supervisor"
 )
 
 func newSet(r *remote) *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use: "set ID KEY=VALUE...", Short: "Change limits of an experiment, at once", GroupID: groupOrders,
-		Long: `Change memory_max, memory_high, cpu_quota, cpu_weight, io_weight, tasks_max or
-priority of an experiment: at once where it runs, and for its next runs. KEY= without
-a value goes back to what the configuration says.`,
+		Long: `Change memory_max, memory_high, memory_swap_max, cpu_quota, cpu_weight, cpus, io_weight,
+tasks_max or priority of an experiment: at once where it runs, and for its next runs.
+KEY= without a value goes back to what the configuration says.`,
 		Example: "  brainjar set llama memory_max=10G cpu_quota=150%\n  brainjar set llama memory_max=",
-		Args:    cobra.MinimumNArgs(2), ValidArgsFunction: r.completeID,
+		Args:    wants("ID", "KEY=VALUE..."), ValidArgsFunction: r.completeID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			keys, err := assignments(args[1:])
 			if err != nil {
@@ -48,9 +50,10 @@ func assignments(args []string) (map[string]any, error) {
 		i := slices.IndexFunc(known, func(k config.KeyInfo) bool { return k.Name == name })
 		switch {
 		case !found:
-			return nil, fmt.Errorf("cannot read %q: want KEY=VALUE", arg)
+			return nil, fmt.Errorf("cannot read %q: write KEY=VALUE", arg)
 		case i < 0:
-			return nil, fmt.Errorf("there is no key %q", name)
+			near := cmp.Or(config.DidYouMean(name, supervisor.Settable), "there are "+strings.Join(supervisor.Settable, ", "))
+			return nil, fmt.Errorf("there is no key %q; %s", name, near)
 		case text == "":
 			keys[name] = nil
 			continue
@@ -86,7 +89,7 @@ func newAdopt(r *remote) *cobra.Command {
 limits hold from then on. How it ends will not be known beyond that it has ended, and
 it is not started again.`,
 		Example: "  brainjar adopt notebook --pid 4711 --memory-max 8G",
-		Args:    cobra.ExactArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
+		Args:    wants("ID"), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if request.PID <= 0 {
 				return usageError(cmd, errors.New("which process? Say --pid"))

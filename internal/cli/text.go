@@ -36,6 +36,14 @@ func printableLines(text string) string {
 	return strings.Join(lines, "\n")
 }
 
+// count is a number of things: "1 experiment", "2 experiments".
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
+}
+
 // age is how long ago something was, in the two largest units: "3m12s", "2d4h".
 func age(d time.Duration) string {
 	d = max(d, 0)

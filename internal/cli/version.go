@@ -15,7 +15,8 @@ func newVersion(stdout io.Writer) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of brainjar",
-		Args:  cobra.NoArgs,
+		Long:  "Print the version of brainjar, what it was built for (linux/arm64), and the Go that built it.",
+		Args:  wants(),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintf(stdout, "brainjar %s %s/%s %s\n", Version, runtime.GOOS, runtime.GOARCH, runtime.Version())
 			return err

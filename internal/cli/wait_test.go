@@ -81,6 +81,7 @@ func TestWait(t *testing.T) {
 	d.run("wait", "long", "--timeout", "50ms").is(t, ExitFailed, "long has not ended in time")
 	d.run("wait", "long", "--timeout", "50ms", "-o", "json").is(t, ExitFailed, "[]")
 	d.run("wait", "nobody", "long").is(t, ExitUnknown, "no experiment nobody")
+	d.run("wait", "lomg").is(t, ExitUnknown, "no experiment lomg", "hint: did you mean long?")
 	d.run("wait").is(t, ExitUsage, "which experiments")
 	waits := d.start("wait", "long", "-o", "json")
 	d.run("kill", "long", "-s", "SIGUSR1").is(t, 0)

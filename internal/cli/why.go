@@ -17,7 +17,7 @@ func newWhy(r *remote) *cobra.Command {
 		Long: `Say in sentences what an experiment waits for and what would have to change; or how
 it ended, with its limits, its peak and the last lines of its output, and what to do
 about it.`,
-		Args: cobra.ExactArgs(1), ValidArgsFunction: r.completeID,
+		Args: wants("ID"), ValidArgsFunction: r.completeID,
 		RunE: r.asking(func(ctx context.Context, c *control.Client, args []string) error {
 			why, err := c.Why(ctx, args[0])
 			if err != nil {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -59,7 +58,7 @@ func resolveDependencies(c *Config, r *report) {
 		var resolved []Dependency
 		for _, d := range e.After {
 			if len(known[d.ID]) == 0 {
-				r.add(e.written.where("after"), didYouMean(d.ID, ids), "there is no experiment %q", d.ID)
+				r.add(e.written.where("after"), DidYouMean(d.ID, ids), "there is no experiment %q", d.ID)
 			}
 			for _, id := range known[d.ID] {
 				resolved = append(resolved, Dependency{id, d.Condition})
@@ -114,12 +113,4 @@ func reportCycles(c *Config, r *report) {
 	for _, e := range c.Experiments {
 		visit(group(e))
 	}
-}
-
-// didYouMean is the hint to a name that is close to a known one.
-func didYouMean(name string, known []string) string {
-	if near, ok := nearest(name, known); ok {
-		return fmt.Sprintf("did you mean %s?", near)
-	}
-	return ""
 }

@@ -1,10 +1,13 @@
 package config
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // hint says which key was probably meant by an unknown one.
 func (s schema[T]) hint(prefix string, e entry) string {
-	if hint := didYouMean(e.name, s.names(prefix)); hint != "" {
+	if hint := DidYouMean(e.name, s.names(prefix)); hint != "" {
 		return hint
 	}
 	if home := homeOf(e.name); home != "" {
@@ -43,6 +46,14 @@ func plain(name string) string {
 }
 
 var separators = strings.NewReplacer("_", "", "-", "")
+
+// DidYouMean is the hint to a name that is close to a known one, "" where none is.
+func DidYouMean(name string, known []string) string {
+	if near, ok := nearest(name, known); ok {
+		return fmt.Sprintf("did you mean %s?", near)
+	}
+	return ""
+}
 
 // nearest returns the known name that is closest to a name, if one is close
 // enough to have been meant.

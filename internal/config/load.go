@@ -92,7 +92,7 @@ func (l *loader) readSetting(e entry) {
 		settingKeys.apply(l.config, table{e}, "", l.config.written, &l.errors)
 		return
 	}
-	hint := didYouMean(e.name, []string{"supervisor", "thermal", "memory", "defaults", "experiments", "template"})
+	hint := DidYouMean(e.name, []string{"supervisor", "thermal", "memory", "defaults", "experiments", "template"})
 	if hint == "" {
 		hint = homeOf(e.name)
 	}

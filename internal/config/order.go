@@ -52,7 +52,7 @@ func (c *Config) resolveSubmitted(e *Experiment, others []string, r *report) (re
 		case len(meant) == 0 && slices.Contains(others, d.ID):
 			resolved = append(resolved, d)
 		case len(meant) == 0:
-			r.add(e.written.where("after"), didYouMean(d.ID, others), "there is no experiment %q", d.ID)
+			r.add(e.written.where("after"), DidYouMean(d.ID, others), "there is no experiment %q", d.ID)
 		}
 	}
 	return resolved
