@@ -16,6 +16,8 @@ var (
 	ErrUnknown = errors.New("no such experiment")
 	// ErrNotRunning: the order is one for an experiment that runs.
 	ErrNotRunning = errors.New("not running")
+	// ErrNotFrozen: the order is one for an experiment that is frozen.
+	ErrNotFrozen = errors.New("not frozen")
 	// ErrLeaving: brainjar is about to end.
 	ErrLeaving = errors.New("brainjar is stopping")
 	// ErrNotWritten: the order is obeyed, but not on disk: it would not survive
@@ -215,6 +217,8 @@ func (s *Supervisor) actOn(ctx context.Context, id string, phase Phase, do func(
 		switch {
 		case e == nil:
 			return transient.Unit{}, fmt.Errorf("%w: %s", ErrUnknown, id)
+		case phase == Frozen && e.phase != Frozen:
+			return transient.Unit{}, fmt.Errorf("%w: %s is %s", ErrNotFrozen, id, e.phase)
 		case phase == "" && (!e.phase.Active() || e.unit.Invocation == "") || phase != "" && e.phase != phase:
 			return transient.Unit{}, fmt.Errorf("%w: %s is %s", ErrNotRunning, id, e.phase)
 		}

@@ -18,8 +18,8 @@ import (
 var (
 	// ErrExists: there is an experiment of that name, and it has not ended.
 	ErrExists = errors.New("there is an experiment of that name")
-	// ErrNeverFits: it needs more than there will ever be.
-	ErrNeverFits = errors.New("it could never start")
+	// ErrNeverFits: it needs more than there will ever be, or while it runs than is left.
+	ErrNeverFits = errors.New("there is no room for it")
 	// ErrRefused: this machine could not run it.
 	ErrRefused = errors.New("this machine refuses it")
 	// ErrConfigured: a file names it, so that it comes and goes with that file.

@@ -73,7 +73,11 @@ func dialOnce(ctx context.Context, address string, limit time.Duration, greet fu
 	var d net.Dialer
 	unix, err := d.DialContext(ctx, "unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("cannot connect to systemd: %w", err)
+		var call *os.SyscallError // below what names the kind of socket, and the call
+		if errors.As(err, &call) {
+			err = call.Err
+		}
+		return nil, fmt.Errorf("cannot connect to systemd on %s: %w", path, err)
 	}
 	socket := &socket{Conn: unix, limit: limit}
 	// godbus's authentication knows no time limit: the socket has it.

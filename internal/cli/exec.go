@@ -127,8 +127,8 @@ func (x *execution) retry(err error, since time.Time, signals <-chan os.Signal) 
 	gone := errors.Is(err, errGone) || x.again && errors.Is(err, control.ErrUnreachable)
 	if time.Since(since) > comeBack || !notReady && !gone {
 		x.warn("error: %v", err)
-		if refusal != nil && refusal.Hint != "" {
-			x.warn("hint: %s", refusal.Hint)
+		if hint := hintOf(err); hint != "" {
+			x.warn("hint: %s", hint)
 		}
 		return exitError(exitExecFailed)
 	}

@@ -20,7 +20,8 @@ func TestUnreachable(t *testing.T) {
 	answerLimit = 100 * time.Millisecond
 	dir := t.TempDir()
 	d := &testDaemon{fatal: t.Fatalf, socket: filepath.Join(dir, "none")}
-	d.run("status").is(t, ExitUnreachable, "error: brainjar does not answer on "+d.socket+": connect: no such file or directory\n", "hint: is it running?")
+	d.run("status").is(t, ExitUnreachable, "error: brainjar does not answer on "+d.socket+": no such file or directory\n", "hint: is it running?")
+	d.run("exec", "--memory-max", "16M", "--", "true").is(t, exitExecFailed, " on "+d.socket+": no such file or directory\n", "hint: is it running?")
 	silent, err := net.Listen("unix", filepath.Join(dir, "silent"))
 	if err != nil {
 		t.Fatal(err)

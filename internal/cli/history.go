@@ -16,6 +16,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"brainjar/internal/ledger"
+	"brainjar/supervisor"
+	"brainjar/transient"
 )
 
 // history is `brainjar history`.
@@ -50,7 +52,15 @@ It reads the ledger itself, so it works whether or not brainjar runs. Exit codes
 	cmd.Flags().StringVar(&h.since, "since", "", "only runs that began at or after this: a time (2026-03-01, \"2026-03-01 12:00\", RFC 3339) or so long ago (36h)")
 	cmd.Flags().IntVarP(&h.limit, "lines", "n", 0, "only the newest so many runs")
 	cmd.Flags().StringSliceVar(&h.results, "result", nil, "only runs with one of these results, such as oom-kill")
+	_ = cmd.RegisterFlagCompletionFunc("result", cobra.FixedCompletions(runResults, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// runResults are how a run can have ended.
+var runResults = []string{
+	string(transient.Success), string(transient.ExitCode), string(transient.Signal), string(transient.OOMKill), string(transient.Timeout),
+	string(transient.Watchdog), string(transient.StartFailed), string(transient.Stopped), string(supervisor.ResultHeat), string(supervisor.ResultMemory),
+	string(supervisor.ResultGPUMemory), string(supervisor.ResultProbe), string(transient.Lost),
 }
 
 func (h *history) show(cmd *cobra.Command, stdout io.Writer, ids []string) error {
@@ -61,6 +71,11 @@ func (h *history) show(cmd *cobra.Command, stdout io.Writer, ids []string) error
 	}
 	if h.format != "table" && h.format != "wide" && h.format != "json" {
 		return usageError(cmd, fmt.Errorf("cannot print %q: -o wants table, wide or json", h.format))
+	}
+	for _, r := range h.results {
+		if !slices.Contains(runResults, r) {
+			return usageError(cmd, fmt.Errorf("no run has the result %q: --result wants %s", r, listed(runResults)))
+		}
 	}
 	if h.limit < 0 {
 		return usageError(cmd, fmt.Errorf("cannot show %d runs", h.limit))

@@ -139,6 +139,7 @@ func TestHistoryRefuses(t *testing.T) {
 		{[]string{"--state", filepath.Dir(garbage)}, ExitFailed, "not a database"},
 		{[]string{"--state", dir, "-o", "xml"}, ExitUsage, `"xml"`},
 		{[]string{"--state", dir, "--since", "soon"}, ExitUsage, `"soon"`},
+		{[]string{"--state", dir, "--result", "oom"}, ExitUsage, `no run has the result "oom": --result wants success, `},
 		{[]string{"--state", dir, "-n", "-3"}, ExitUsage, "-3"},
 	} {
 		code, out, errs := runMain(append([]string{"history"}, test.args...)...)

@@ -57,7 +57,7 @@ func TestSeveral(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.out), &stands); err != nil || len(stands) != 3 {
 		t.Errorf("%v: %s", err, r.out)
 	}
-	d.run("thaw", "m").is(t, ExitFailed, "m.1", "m.2")
+	d.run("thaw", "m").is(t, ExitFailed, "not frozen: m.1 is ", "not frozen: m.2 is ")
 	d.run("restart", "m", "--no-wait", "-o", "json").is(t, 0, `"experiment": "m.2"`)
 	d.run("stop", "--all").is(t, 0, "m.1: stopped", "m.2: stopped")
 }

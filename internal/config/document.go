@@ -55,6 +55,9 @@ func parseDocument(name string, text []byte) (*document, *Problem) {
 		text:  bytes.TrimPrefix(text, []byte("\ufeff")),
 		roots: make(map[string]toml.Primitive),
 	}
+	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
+		return nil, &Problem{File: name, Line: 1, Message: "not valid TOML: the text is UTF-16", Hint: "save it as UTF-8"}
+	}
 	var err error
 	if d.meta, err = toml.Decode(string(d.text), &d.roots); err != nil {
 		return nil, syntaxProblem(name, err)

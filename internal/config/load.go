@@ -1,8 +1,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -22,7 +24,7 @@ const maxExperiments = 10000
 func Load(path string) (*Config, error) {
 	text, err := readFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read configuration: %w (give the path of a TOML file that you may read)", err)
+		return nil, fmt.Errorf("cannot read the configuration %w", err)
 	}
 	return load(path, text)
 }
@@ -224,7 +226,7 @@ func (l *loader) readIncludes() {
 func (l *loader) readIncluded(file string, at place) {
 	text, err := readFile(file)
 	if err != nil {
-		l.errors.add(at, "", "cannot read an included file: %v", err)
+		l.errors.add(at, "", "cannot read the included file %v", err)
 		return
 	}
 	doc, problem := parseDocument(file, text)
@@ -239,12 +241,27 @@ func (l *loader) readIncluded(file string, at place) {
 // readFile reads a file of bounded size. It does not wait for a pipe that
 // nobody writes to: what is not a regular file is refused.
 func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
+	text, err := readRegular(path)
+	var of *fs.PathError // which names the system call
+	if errors.As(err, &of) {
+		err = of.Err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return text, nil
+}
+
+// readRegular reads a file: a directory, a device and a pipe are none.
+func readRegular(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, errors.New("it is a directory")
+	case !info.Mode().IsRegular():
+		return nil, errors.New("it is not a regular file")
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -253,7 +270,7 @@ func readFile(path string) ([]byte, error) {
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err == nil && len(text) > maxFile {
-		err = fmt.Errorf("%s is larger than %d bytes", path, maxFile)
+		err = fmt.Errorf("it is larger than %d bytes", maxFile)
 	}
 	return text, err
 }

@@ -78,6 +78,18 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
+// What some editors of other systems save.
+func TestUTF16(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(path, []byte("\xff\xfe[\x00"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(path)
+	if want := path + ":1: not valid TOML: the text is UTF-16; save it as UTF-8"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 func TestUnreadableMainFile(t *testing.T) {
 	dir := t.TempDir()
 	large := filepath.Join(dir, "large.toml")
@@ -85,8 +97,8 @@ func TestUnreadableMainFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		filepath.Join(dir, "absent.toml"): "no such file",
-		dir:                               "not a regular file",
+		filepath.Join(dir, "absent.toml"): "cannot read the configuration " + filepath.Join(dir, "absent.toml") + ": no such file",
+		dir:                               dir + ": it is a directory",
 		"/dev/null":                       "not a regular file",
 		large:                             "larger than",
 	} {
@@ -139,8 +151,8 @@ func TestBadIncludes(t *testing.T) {
 	})
 	dir := filepath.Dir(path) + "/"
 	got := strings.ReplaceAll(problems(t, path).Error(), dir, "")
-	want := `config.toml:2: supervisor.include: cannot read an included file: stat absent.toml: no such file or directory
-config.toml:2: supervisor.include: cannot read an included file: d/directory.toml is not a regular file
+	want := `config.toml:2: supervisor.include: cannot read the included file absent.toml: no such file or directory
+config.toml:2: supervisor.include: cannot read the included file d/directory.toml: it is a directory
 d/a.toml:1: there is another experiment "a" (config.toml:3)
 d/c.toml:1: memory_max is required; write it here or in [defaults], like memory_max = "4G"
 d/b.toml:3: memory_mx: unknown key; did you mean memory_max?

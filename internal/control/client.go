@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -246,20 +247,29 @@ func (c *Client) send(ctx context.Context, method, path string, q url.Values, bo
 		if errors.As(err, &of) {
 			err = of.Err
 		}
-		var dial *net.OpError // which repeats the socket
-		if errors.As(err, &dial) {
-			err = dial.Err
-		}
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return nil, fmt.Errorf("%w on %s: %w", ErrUnreachable, c.socket, err)
+		return nil, c.unreachable(err)
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil
 	}
 	defer resp.Body.Close()
 	return nil, refusalOf(resp)
+}
+
+// unreachable is ErrUnreachable with the socket and the cause.
+func (c *Client) unreachable(err error) error {
+	var dial *net.OpError // which repeats the socket
+	if errors.As(err, &dial) {
+		err = dial.Err
+	}
+	var call *os.SyscallError // which names the system call
+	if errors.As(err, &call) {
+		err = call.Err
+	}
+	return fmt.Errorf("%w on %s: %w", ErrUnreachable, c.socket, err)
 }
 
 // refusalOf is what an answer says that is no success.

@@ -25,6 +25,7 @@ var answers = []struct {
 	{supervisor.ErrExists, http.StatusConflict, CodeConflict, "choose another name, or stop that one first"},
 	{supervisor.ErrRunning, http.StatusConflict, CodeConflict, ""},
 	{supervisor.ErrNotRunning, http.StatusConflict, CodeConflict, ""},
+	{supervisor.ErrNotFrozen, http.StatusConflict, CodeConflict, ""},
 	{supervisor.ErrConfigured, http.StatusConflict, CodeConflict, "remove it from the file, then `brainjar reload`"},
 	{transient.ErrNoProcess, http.StatusConflict, CodeConflict, ""},
 	{transient.ErrNoUnit, http.StatusConflict, CodeConflict, ""},

@@ -30,7 +30,7 @@ func (c *Client) Exec(ctx context.Context, id string, r ExecRequest, streams [3]
 	d := net.Dialer{Timeout: dialLimit}
 	dialled, err := d.DialContext(ctx, "unix", c.socket)
 	if err != nil {
-		return nil, fmt.Errorf("%w on %s: %w", ErrUnreachable, c.socket, err)
+		return nil, c.unreachable(err)
 	}
 	conn, ok := dialled.(*net.UnixConn)
 	if !ok {

@@ -191,8 +191,11 @@ func (s *Server) kill(_ http.ResponseWriter, q *http.Request) (any, error) {
 		}
 	}
 	whom, known := whomOf(r.Whom)
-	if sig == 0 || !known {
-		return nil, &Error{Message: fmt.Sprintf("cannot send %q to %q", r.Signal, r.Whom), Hint: `a signal like "SIGUSR1"; to "main" or "all"`, Code: CodeBadRequest, Status: http.StatusBadRequest}
+	if sig == 0 {
+		return nil, &Error{Message: fmt.Sprintf("%q is not the name of a signal", r.Signal), Hint: `write it like "SIGTERM" or "SIGUSR1"`, Code: CodeBadRequest, Status: http.StatusBadRequest}
+	}
+	if !known {
+		return nil, &Error{Message: fmt.Sprintf("cannot send a signal to %q", r.Whom), Hint: `to "main" or "all"`, Code: CodeBadRequest, Status: http.StatusBadRequest}
 	}
 	if _, _, err := s.mine(q); err != nil {
 		return nil, err

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -26,7 +28,11 @@ const openLimit = 10 * time.Second
 // OpenReader opens a ledger for reading. fs.ErrNotExist: there is none.
 func OpenReader(path string) (*Reader, error) {
 	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("cannot open the ledger: %w", err)
+		var of *fs.PathError // which names the system call
+		if errors.As(err, &of) {
+			err = of.Err
+		}
+		return nil, fmt.Errorf("cannot open the ledger %s: %w", path, err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), openLimit)
 	defer cancel()
