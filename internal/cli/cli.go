@@ -57,7 +57,7 @@ not succeed, 78 the configuration has errors.`,
 	root.SetHelpCommandGroupID(groupDaemon)
 	r := &remote{stdout: stdout, stderr: stderr}
 	r.flags(root)
-	root.AddCommand(newStatus(r), newWhy(r), newWait(r), newLogs(r), newEvents(r), newHistory(stdout), newSensors(r))
+	root.AddCommand(newStatus(r), newWhy(r), newWait(r), newLogs(r), newEvents(r), newHistory(r), newSensors(r))
 	root.AddCommand(newStart(r), newSubmit(r), newExec(r), newSet(r), newAdopt(r))
 	root.AddCommand(newOrders(r)...)
 	root.AddCommand(newRun(stderr), newCheck(stdout, stderr), newImport(stdout, stderr), newPlan(r), newReload(r), newDoctor(r), newCompletion(stdout), newMan(stdout), newVersion(stdout))

@@ -22,6 +22,7 @@ import (
 
 // history is `brainjar history`.
 type history struct {
+	remote  *remote
 	user    bool
 	state   string
 	format  string
@@ -30,8 +31,8 @@ type history struct {
 	results []string
 }
 
-func newHistory(stdout io.Writer) *cobra.Command {
-	var h history
+func newHistory(r *remote) *cobra.Command {
+	h := history{remote: r}
 	cmd := &cobra.Command{
 		Use:     "history [ID...]",
 		GroupID: groupLook,
@@ -42,9 +43,12 @@ func newHistory(stdout io.Writer) *cobra.Command {
 ran besides it, so that is an estimate), for how long it was throttled, and TAINTED:
 clean, or what makes its measurements doubtful. -o json has everything.
 
-It reads the ledger itself, so it works whether or not brainjar runs. Exit codes:
-0 ok, 1 failed, 4 an experiment that the ledger has never heard of.`,
-		RunE: func(cmd *cobra.Command, ids []string) error { return h.show(cmd, stdout, ids) },
+It reads the ledger itself, so it works whether or not brainjar runs. Who may not read
+that file, such as a member of the group brainjar, and who names a --socket, asks the
+brainjar that runs. Exit codes: 0 ok, 1 failed, 3 there is no brainjar to ask, 4 an
+experiment that the ledger has never heard of.`,
+		ValidArgsFunction: r.completeIDs,
+		RunE:              func(cmd *cobra.Command, ids []string) error { return h.show(cmd, r.stdout, ids) },
 	}
 	cmd.Flags().BoolVar(&h.user, "user", false, "the ledger of your own service manager's brainjar")
 	stateFlag(cmd, &h.state)
@@ -80,6 +84,9 @@ func (h *history) show(cmd *cobra.Command, stdout io.Writer, ids []string) error
 	if h.limit < 0 {
 		return usageError(cmd, fmt.Errorf("cannot show %d runs", h.limit))
 	}
+	if h.remote.socket != "" && h.state == "" {
+		return h.ask(cmd.Context(), stdout, query)
+	}
 	dir, err := stateDir(h.state, h.user)
 	if err != nil {
 		return err
@@ -88,6 +95,8 @@ func (h *history) show(cmd *cobra.Command, stdout io.Writer, ids []string) error
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return &failure{err, ExitFailed, "brainjar makes it when it runs; --user and --state say which is meant"}
+	case errors.Is(err, fs.ErrPermission) && h.state == "":
+		return h.ask(cmd.Context(), stdout, query)
 	case errors.Is(err, fs.ErrPermission):
 		return &failure{err, ExitFailed, "run as root, or as the user that brainjar runs as"}
 	case err != nil:
@@ -100,7 +109,7 @@ func (h *history) show(cmd *cobra.Command, stdout io.Writer, ids []string) error
 			return err
 		}
 		if !known {
-			return &failure{fmt.Errorf("no experiment %s in the ledger", id), ExitUnknown, "`brainjar history` shows all that have run"}
+			return notInLedger(id)
 		}
 	}
 	w := bufio.NewWriterSize(stdout, 64<<10)
@@ -113,6 +122,10 @@ func (h *history) show(cmd *cobra.Command, stdout io.Writer, ids []string) error
 		err = printTable(w, reader.History(cmd.Context(), query, tableColumns...), false)
 	}
 	return errors.Join(err, w.Flush())
+}
+
+func notInLedger(id string) error {
+	return &failure{fmt.Errorf("no experiment %s in the ledger", id), ExitUnknown, "`brainjar history` shows all that have run"}
 }
 
 // sinceTime reads a time, or how long ago one was; "" is the zero time.

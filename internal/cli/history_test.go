@@ -162,3 +162,24 @@ func BenchmarkHistory(b *testing.B) {
 		})
 	}
 }
+
+// Who may not read the file is told the same by the brainjar that runs.
+func TestHistoryAsked(t *testing.T) {
+	hasten(t, time.Minute)
+	d := newDaemon(t, looking)
+	d.run("start", "b")
+	d.run("wait", "b").is(t, ExitAwaited)
+	for _, more := range [][]string{nil, {"-o", "wide"}, {"-o", "json"}, {"b"}, {"-n", "1"}, {"--result", "exit-code"}, {"--result", "lost"}, {"--since", "1h", "b"}} {
+		code, read, errs := runMain(append([]string{"history", "--state", d.dir}, more...)...)
+		if code != 0 || errs != "" {
+			t.Fatalf("%v: exit %d: %s", more, code, errs)
+		}
+		if asked := d.run(append([]string{"history"}, more...)...); asked.code != 0 || asked.out != read {
+			t.Errorf("%v: exit %d, was told\n%s%s\nand the ledger says\n%s", more, asked.code, asked.out, asked.errors, read)
+		}
+	}
+	d.run("history", "big").is(t, 0, "EXPERIMENT")
+	d.run("history", "b", "nobody").is(t, ExitUnknown, "no experiment nobody in the ledger")
+	d.end()
+	d.run("history").is(t, ExitUnreachable, "does not answer")
+}

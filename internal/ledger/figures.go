@@ -9,24 +9,24 @@ import (
 // Figures are what a run felt of the machine: part of its row of table runs. Nil is
 // what is not known.
 type Figures struct {
-	MaxTemperature     *float64 // °C
-	MaxTemperatureZone string   // where that was
+	MaxTemperature     *float64 `json:"max_temperature"`      // °C
+	MaxTemperatureZone string   `json:"max_temperature_zone"` // where that was
 
-	EnergyJoules  *float64 // its share of what the board took
-	EnergySeconds *float64 // for how long that was known
-	EnergyShared  *bool    // others ran besides it at some time, so that it is an estimate
+	EnergyJoules  *float64 `json:"energy_joules"`  // its share of what the board took
+	EnergySeconds *float64 `json:"energy_seconds"` // for how long that was known
+	EnergyShared  *bool    `json:"energy_shared"`  // others ran besides it at some time, so that it is an estimate
 
-	ThrottledSeconds  *float64 // for any of the two causes
-	ThrottledHardware *float64 // seconds; the hardware slowed itself down
-	ThrottledBrainjar *float64 // seconds; brainjar slowed experiments down against heat
+	ThrottledSeconds  *float64 `json:"throttled_seconds"`  // for any of the two causes
+	ThrottledHardware *float64 `json:"throttled_hardware"` // seconds; the hardware slowed itself down
+	ThrottledBrainjar *float64 `json:"throttled_brainjar"` // seconds; brainjar slowed experiments down against heat
 
-	OverCurrentEvents *int
-	SwapPeak          *quantity.Bytes
-	WatchedSeconds    *float64 // for how long the sensors were read while it ran
+	OverCurrentEvents *int            `json:"over_current_events"`
+	SwapPeak          *quantity.Bytes `json:"swap_peak"`
+	WatchedSeconds    *float64        `json:"watched_seconds"` // for how long the sensors were read while it ran
 
 	// Tainted is "clean", or what makes its measurements doubtful; "": it has not
 	// ended, or nothing could be watched.
-	Tainted string
+	Tainted string `json:"tainted"`
 }
 
 // Clean is what Figures.Tainted says of a run of which nothing doubtful was seen.

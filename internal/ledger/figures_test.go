@@ -58,6 +58,10 @@ func TestFigures(t *testing.T) {
 		if err == nil {
 			err = json.Unmarshal(object, &shown)
 		}
+		decoded := ledger.Run{Command: runs[0].Command, Limits: runs[0].Limits}
+		if err := json.Unmarshal(object, &decoded); err != nil || !reflect.DeepEqual(decoded, runs[0]) {
+			t.Errorf("%+v, %v; want %+v", decoded, err, runs[0])
+		}
 		if err != nil || shown.Shared == nil || *shown.Shared || *shown.Joules != 2000 || shown.Swap != 4<<20 || shown.Tainted != ledger.Clean {
 			t.Errorf("%s: %v", object, err)
 		}

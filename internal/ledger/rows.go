@@ -38,29 +38,32 @@ type Wanted struct {
 }
 
 // Run is one run: one row of table runs. In a Write, what is zero does not
-// change what an earlier Write said.
+// change what an earlier Write said. It can be decoded from what HistoryJSON gives, but
+// for Command and Limits.
 type Run struct {
-	Experiment string
-	Run        int
-	Attempt    int
-	Invocation string
-	Unit       string
-	Command    string // JSON list
-	Limits     string // JSON object
-	QueuedAt   time.Time
-	StartedAt  time.Time
-	EndedAt    time.Time
-	Result     string
-	Reason     string
-	ExitCode   *int   // nil: the program did not exit by itself
-	Signal     string // "SIGTERM"
-	OOMKills   int
+	Experiment string    `json:"experiment"`
+	Run        int       `json:"run"`
+	Attempt    int       `json:"attempt"`
+	Invocation string    `json:"invocation"`
+	Unit       string    `json:"unit"`
+	Command    string    `json:"-"` // JSON list
+	Limits     string    `json:"-"` // JSON object
+	QueuedAt   time.Time `json:"queued_at"`
+	StartedAt  time.Time `json:"started_at"`
+	EndedAt    time.Time `json:"ended_at"`
+	Result     string    `json:"result"`
+	Reason     string    `json:"reason"`
+	ExitCode   *int      `json:"exit_code"` // nil: the program did not exit by itself
+	Signal     string    `json:"signal"`    // "SIGTERM"
+	OOMKills   int       `json:"oom_kills"`
 
-	MemoryMax, MemoryPeak, GPUMemoryPeak quantity.Bytes
+	MemoryMax     quantity.Bytes `json:"memory_max"`
+	MemoryPeak    quantity.Bytes `json:"memory_peak"`
+	GPUMemoryPeak quantity.Bytes `json:"gpu_memory_peak"`
 
-	CPUSeconds float64
+	CPUSeconds float64 `json:"cpu_seconds"`
 	Figures
-	Boot string
+	Boot string `json:"boot"`
 }
 
 // Event is one thing that happened: one row of table events.
