@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"brainjar/internal/control"
 	"brainjar/internal/ledger"
 	"brainjar/supervisor"
 	"brainjar/transient"
@@ -96,7 +97,10 @@ func (h *history) show(cmd *cobra.Command, stdout io.Writer, ids []string) error
 	case errors.Is(err, fs.ErrNotExist):
 		return &failure{err, ExitFailed, "brainjar makes it when it runs; --user and --state say which is meant"}
 	case errors.Is(err, fs.ErrPermission) && h.state == "":
-		return h.ask(cmd.Context(), stdout, query)
+		if asked := h.ask(cmd.Context(), stdout, query); !errors.Is(asked, control.ErrUnreachable) {
+			return asked
+		}
+		return &failure{err, ExitUnreachable, "run it with sudo; members of the group brainjar can ask a brainjar that runs"}
 	case errors.Is(err, fs.ErrPermission):
 		return &failure{err, ExitFailed, "run as root, or as the user that brainjar runs as"}
 	case err != nil:
