@@ -63,7 +63,7 @@ func (l *logs) show(ctx context.Context, c *control.Client, ids []string) error 
 		return err
 	}
 	l.named = len(l.query.Experiments) != 1
-	return l.remote.followed(ctx, l.query.Follow, func() error {
+	err = l.remote.followed(ctx, l.query.Follow, func() error {
 		skip := l.count // that were printed before the stream ended
 		for line, err := range c.Logs(ctx, l.query) {
 			if err != nil && l.count > 0 && l.last.IsZero() {
@@ -87,6 +87,10 @@ func (l *logs) show(ctx context.Context, c *control.Client, ids []string) error 
 		}
 		return nil
 	})
+	if err == nil && l.count == 0 && !l.query.Follow {
+		fmt.Fprintln(l.remote.stderr, "there is no output of that, or it is kept no more")
+	}
+	return err
 }
 
 func (l *logs) print(line control.Line) error {

@@ -54,6 +54,9 @@ func TestLogs(t *testing.T) {
 	}
 	d.run("logs", "--all", "-n", "1").is(t, 0, "12:09:00.000 a: line 19")
 	d.run("logs", "a", "-o", "json", "-n", "1").is(t, 0, `"message":"line 19"`)
+	if none := d.run("logs", "a", "-o", "json", "--run", "77"); none.code != 0 || none.out != "" || !strings.Contains(none.errors, "there is no output of that") {
+		t.Errorf("of a run that was not: %+v", none)
+	}
 	d.run("logs").is(t, ExitUsage, "which experiments")
 	d.run("logs", "a", "--since", "soon").is(t, ExitUsage)
 	d.run("logs", "nobody").is(t, ExitUnknown)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -17,9 +18,7 @@ import (
 // are asked for.
 func (c *Client) History(ctx context.Context, q ledger.Query) iter.Seq2[[]byte, error] {
 	v := query("id", q.Experiments...)
-	for _, r := range q.Results {
-		v.Add("result", r)
-	}
+	maps.Copy(v, query("result", q.Results...))
 	if !q.Since.IsZero() {
 		v.Set("since", q.Since.Format(time.RFC3339Nano))
 	}
