@@ -75,14 +75,15 @@ func (s *Supervisor) started(ev transient.Started) {
 	if ev.Effective.MemoryMax > e.cfg.MemoryMax {
 		e.holds = ev.Effective.MemoryMax // it was started with more than is configured now
 	}
-	expected := (e.phase == Starting || e.phase == Stopping) && ev.Unit.Run == e.run
 	run := s.number(e, ev.Unit)
+	expected := e.phase == Starting && run == e.run
+	e.run = run
 	e.unit, e.uses, e.warnAt = ev.Unit, measured{}, warnTime(e.cfg, ev.Unit.Since)
 	s.beginFigures(e, ev.Unit)
 	if ev.Found {
 		e.gpu = s.gpuFound(ev.Unit.Invocation)
 		s.askMode(e)
-		s.updateFound(e, ev, run)
+		s.updateFound(e, ev)
 	}
 	for _, w := range ev.Warnings {
 		s.warnOnce(w)
@@ -95,17 +96,16 @@ func (s *Supervisor) started(ev transient.Started) {
 		s.keep(e, nil)
 		return
 	case ev.Loading:
-		e.run, e.attempt = run, ev.Unit.Attempt
+		e.attempt = ev.Unit.Attempt
 		if e.phase.Allows(Starting) {
 			s.move(e, Starting, "found starting")
 		}
 	case expected:
 		s.move(e, Running, "", limitAttrs(ev)...)
 	case ev.Found:
-		e.run, e.attempt = run, ev.Unit.Attempt
+		e.attempt = ev.Unit.Attempt
 		s.move(e, Running, "found running", limitAttrs(ev)...)
 	default: // an invocation of somebody else's, with the number of an earlier one
-		e.run = run
 		s.move(e, Running, "started by somebody else, not through brainjar", limitAttrs(ev)...)
 	}
 	switch {
@@ -162,6 +162,10 @@ func (s *Supervisor) noteEnd(ev transient.Ended) {
 		s.take(e, ev)
 	case !s.ready:
 		s.away = append(s.away, ev)
+	case e.lostStart(ev.Unit):
+		e.run, e.unit = s.number(e, ev.Unit), ev.Unit
+		s.move(e, Running, "systemd had started it all the same")
+		s.take(e, ev)
 	default:
 		s.writeEnd(ev, s.number(e, ev.Unit))
 	}
@@ -174,6 +178,12 @@ func (e *experiment) ownsEnd(u transient.Unit) bool {
 		return e.phase.Active() && u.Run == e.run
 	}
 	return e.phase.Active() && u.Invocation == e.unit.Invocation
+}
+
+// lostStart reports whether u is the unit of a start that was taken for lost, and
+// whose turn has not come again.
+func (e *experiment) lostStart(u transient.Unit) bool {
+	return (e.phase == Backoff || e.phase == Queued) && e.unit.Invocation == "" && e.unit.Run == u.Run && u.Run > e.lastRun()
 }
 
 // take makes the end of a run that of its experiment.

@@ -58,7 +58,7 @@ type experiment struct {
 	removed    bool           // it goes as soon as it has no unit
 	enabled    *bool          // overrides autostart; nil: nothing does
 	definition string         // digest of what the configuration says of it
-	counted    int            // highest number of a run that an invocation has
+	counted    int            // highest number that a run has, see number
 	owners     map[int]string // of the numbers above, until all is known that happened
 	past       *ledger.Wanted // what the ledger says, until all is known that happened since
 }
@@ -101,6 +101,9 @@ func (s *Supervisor) change(e *experiment, c Change, then func(error), facts ...
 		s.Log.Error("phase change is not in the table", "experiment", c.Experiment, "from", c.From, "to", c.To)
 	}
 	e.phase, e.since, e.reason, e.waits, e.told = c.To, c.At, c.Reason, CheckNone, nil
+	if c.Ended != nil && e.unit.Invocation == "" {
+		e.counted = max(e.counted, e.run) // it has its number, though no invocation does
+	}
 	if c.To != Starting { // which may come to nothing, see startLost
 		e.scarceSince = time.Time{}
 	}

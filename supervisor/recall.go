@@ -21,8 +21,8 @@ func (s *Supervisor) remember(past ledger.Past) {
 	s.resubmit(past)
 	s.lastEvent = past.LastEvent
 	for _, e := range s.experiments {
-		e.run = past.LastRun[e.cfg.ID]
-		e.counted = e.run
+		e.counted = past.LastRun[e.cfg.ID]
+		e.run = e.counted
 	}
 	for i := range past.Wanted {
 		w := &past.Wanted[i]
@@ -32,7 +32,10 @@ func (s *Supervisor) remember(past ledger.Past) {
 		}
 		e.past = w
 		s.recallOverrides(e, w.Overrides)
-		e.run, e.attempt, e.requeues = max(e.run, w.Run), w.Attempt, w.Requeues
+		e.run, e.attempt, e.requeues = w.Run, w.Attempt, w.Requeues
+		if w.Invocation != "" || !Phase(w.Phase).Active() { // else no run has the number, as far as is known
+			e.counted = max(e.counted, w.Run)
+		}
 		e.last, e.hold, e.enabled = transient.Result(w.LastResult), w.Hold, w.Enabled
 		e.unit = transient.Unit{
 			Name: w.Unit, Experiment: w.Experiment, Run: w.Run, Attempt: w.Attempt,
@@ -68,37 +71,6 @@ func (s *Supervisor) restorePlaces() {
 func ago(now, then, latest time.Time) time.Time {
 	return earlier(latest, now.Add(-max(0, now.Round(0).Sub(then))))
 }
-
-// number is the run that an invocation is, and remembers it. A unit carries the
-// number that it was started with; when somebody restarts it, that number has
-// another owner, and it is another run.
-func (s *Supervisor) number(e *experiment, u transient.Unit) int {
-	run := u.Run
-	for _, r := range s.open {
-		if r.Experiment == e.cfg.ID && r.Invocation == u.Invocation {
-			return r.Run
-		}
-	}
-	if u.Invocation != "" && u.Invocation == e.unit.Invocation {
-		return e.run
-	}
-	owner, owned := e.owners[run]
-	if owned && owner != u.Invocation || !owned && run <= e.counted {
-		run = e.nextRun()
-	}
-	if s.ready {
-		e.counted = max(e.counted, run)
-		return run
-	}
-	if e.owners == nil {
-		e.owners = make(map[int]string)
-	}
-	e.owners[run] = u.Invocation
-	return run
-}
-
-// nextRun is the lowest number that no run has, nor will have.
-func (e *experiment) nextRun() int { return max(e.run, e.counted) + 1 }
 
 // learn finds out which of the ends that systemd and the records tell of were
 // counted before brainjar died, and then goes on to serve.
@@ -155,7 +127,7 @@ func (s *Supervisor) serve(away []transient.Ended, counted []bool) {
 			s.bystander(ev)
 		default:
 			if other, ok := latest[e]; ok {
-				s.noteRun(e, other)
+				s.writeEnd(other, s.number(e, other.Unit))
 			}
 			latest[e] = ev
 		}
@@ -169,25 +141,17 @@ func (s *Supervisor) serve(away []transient.Ended, counted []bool) {
 				e.stop.cause, e.stop.why = e.cause, e.past.Reason
 			}
 			s.take(e, ev)
-		case ok:
-			s.noteRun(e, ev)
+		case ok: // a newer one has begun, and this decides nothing any more
+			s.writeEnd(ev, s.number(e, ev.Unit))
 		}
 		if e.phase == Idle {
 			s.recall(e)
 		}
-		e.past, e.owners, e.counted = nil, nil, e.run
+		e.past, e.owners, e.counted = nil, nil, e.lastRun()
 	}
 	s.loseRest()
 	s.ready, s.open = true, nil
 	s.Notify("READY=1")
-}
-
-// noteRun writes the end of a run that decides nothing any more: a newer one has
-// begun.
-func (s *Supervisor) noteRun(e *experiment, ev transient.Ended) {
-	run := s.number(e, ev.Unit)
-	e.run = max(e.run, run)
-	s.writeEnd(ev, run)
 }
 
 // writeEnd writes how a run ended that no experiment has any more.
@@ -211,7 +175,7 @@ func (s *Supervisor) closeRow(invocation string) {
 // loseRest writes of the runs whose end nobody knows that they are lost.
 func (s *Supervisor) loseRest() {
 	for _, r := range s.open {
-		if e := s.byID[r.Experiment]; e != nil && e.phase.Active() && e.run == r.Run {
+		if e := s.byID[r.Experiment]; e != nil && e.phase.Active() && e.unit.Invocation == r.Invocation {
 			continue
 		}
 		if s.orphaned(r.Invocation) {
@@ -312,9 +276,14 @@ func (s *Supervisor) requeue(e *experiment, reason string) {
 func (s *Supervisor) recallRun(e *experiment) {
 	p := e.past
 	restarted := p.Boot != s.Boot
-	if Phase(p.Phase) == Starting && p.Invocation == "" && !restarted {
-		e.run, e.cause = e.run-1, NoCause // systemd was never asked
+	switch begun := p.Invocation != "" || restarted; { // or systemd was never asked, for it has told all that it was
+	case !begun && Phase(p.Phase) == Starting:
+		e.run, e.cause = e.lastRun(), NoCause
 		s.requeue(e, "")
+		return
+	case !begun && Phase(p.Phase) == Stopping:
+		e.stop.cause = e.cause
+		s.notBegun(e)
 		return
 	}
 	lost := transient.Outcome{Result: transient.Lost, ExitCode: -1, Ended: time.Now()}
@@ -346,5 +315,9 @@ func (s *Supervisor) recallBackoff(e *experiment) {
 func (s *Supervisor) bystander(ev transient.Ended) {
 	s.Log.Info("run of an experiment that is not configured ended", "experiment", ev.Unit.Experiment, "unit", ev.Unit.Name, "result", ev.Outcome.Result)
 	s.orphanGone(ev.Unit)
-	s.writeEnd(ev, ev.Unit.Run)
+	run := ev.Unit.Run
+	if r := s.openRun(ev.Unit.Invocation); r != nil {
+		run = r.Run
+	}
+	s.writeEnd(ev, run)
 }

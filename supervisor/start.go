@@ -182,17 +182,16 @@ func (s *Supervisor) startAnswered(e *experiment, run int, err error) {
 	if e.run != run || !e.phase.Active() || errors.Is(err, context.Canceled) {
 		return
 	}
-	if slices.ContainsFunc(uncounted, func(cause error) bool { return errors.Is(err, cause) }) {
+	switch {
+	case err == nil, e.unit.Invocation != "": // events were faster: whoever asked for it, this run has a unit
+		e.answered = true
+		if e.phase == Stopping && e.stop.step == stopAwaitUnit {
+			s.terminate(e)
+		}
+	case slices.ContainsFunc(uncounted, func(cause error) bool { return errors.Is(err, cause) }):
 		s.startLost(e, err)
-		return
-	}
-	if err != nil {
+	default:
 		s.ended(e, transient.Outcome{Result: transient.StartFailed, ExitCode: -1, Detail: err.Error()}, nil)
-		return
-	}
-	e.answered = true
-	if e.phase == Stopping && e.stop.step == stopAwaitUnit {
-		s.terminate(e)
 	}
 }
 
@@ -209,7 +208,7 @@ func (s *Supervisor) startLost(e *experiment, err error) {
 		s.notBegun(e)
 		return
 	}
-	e.run-- // the number is still free
+	e.run = e.lastRun() // the number is still free
 	e.due = time.Now().Add(lostStartDelay)
 	had := e.placeNow()
 	s.move(e, Backoff, "systemd did not start it: "+err.Error())
@@ -218,7 +217,7 @@ func (s *Supervisor) startLost(e *experiment, err error) {
 
 // notBegun ends a run that was to end before systemd had been asked for it.
 func (s *Supervisor) notBegun(e *experiment) {
-	e.run--
+	e.run = e.lastRun()
 	if e.stop.cause.requeues() {
 		s.queueAt(e, e.placeNow(), "it had not begun")
 		return

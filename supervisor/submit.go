@@ -229,9 +229,10 @@ func (s *Supervisor) drop(e *experiment) {
 	}
 	s.experiments = slices.DeleteFunc(s.experiments, func(other *experiment) bool { return other == e })
 	delete(s.byID, id)
-	s.dropped[id] = e.run
+	last := e.lastRun()
+	s.dropped[id] = last
 	s.write(ledger.Write{Remove: id}, func(err error) {
-		if err == nil && s.dropped[id] == e.run {
+		if err == nil && s.dropped[id] == last {
 			delete(s.dropped, id)
 		}
 	})

@@ -34,7 +34,7 @@ func (u listedUnit) stub() bool { return u.Active == "inactive" && u.JobID == 0 
 // reported as found, what has ended meanwhile as ended. On a new connection,
 // what became of the starts that were under way on the old one is settled.
 func (m *Manager) reconcile(ctx context.Context, c *conn, isNew bool) error {
-	list, err := c.list(ctx, Prefix+"*.service", Prefix+"*.scope")
+	list, err := m.listAll(ctx, c, isNew)
 	if err != nil {
 		return fmt.Errorf("cannot list the units: %w", err)
 	}
@@ -84,6 +84,39 @@ func (m *Manager) reconcile(ctx context.Context, c *conn, isNew bool) error {
 		m.forgetAgain(c)
 	}
 	return nil
+}
+
+// listAll lists the units of experiments. On a new connection it waits for those that
+// somebody else has ordered to start: systemd begins with them when no messages wait,
+// and until then they have no invocation. One that cannot begin is not waited for
+// longer than a call may take; signals will tell.
+func (m *Manager) listAll(ctx context.Context, c *conn, isNew bool) ([]listedUnit, error) {
+	limit := time.After(c.limit)
+	for delay := 5 * time.Millisecond; ; delay = min(2*delay, 200*time.Millisecond) {
+		list, err := c.list(ctx, Prefix+"*.service", Prefix+"*.scope")
+		if err != nil || !isNew || !slices.ContainsFunc(list, m.aboutToStart) {
+			return list, err
+		}
+		select {
+		case <-time.After(delay):
+		case <-limit:
+			return list, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// aboutToStart reports whether a listed unit waits for its start, which is not one of
+// this Manager's.
+func (m *Manager) aboutToStart(u listedUnit) bool {
+	if u.JobType != "start" || u.Active != "inactive" && u.Active != "failed" {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.units[u.Path]
+	return t == nil || t.order == nil || t.order.settled
 }
 
 // unchanged reports whether a listed unit is running and known to: asking for

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"syscall"
 	"time"
 
 	"brainjar/transient"
@@ -262,6 +263,21 @@ func (f *Fake) Finish(name string, outcome transient.Outcome) {
 	if u := f.units[name]; u != nil {
 		u.end(outcome.ExitCode, outcome.Signal, outcome)
 	}
+}
+
+// Restart is a person's `systemctl restart` of a unit that runs: one invocation ends,
+// and another one begins, which carries the same number.
+func (f *Fake) Restart(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	u := f.units[name]
+	if u == nil {
+		return
+	}
+	u.stopRequested = true
+	u.end(-1, syscall.SIGTERM, transient.Outcome{})
+	f.starts[name]++
+	_, _ = f.launch(u.spec) // which was good once
 }
 
 // PowerCut makes every unit and every record vanish, without a word. A test
