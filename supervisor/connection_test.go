@@ -118,6 +118,33 @@ func TestFoundLoading(t *testing.T) {
 	})
 }
 
+// One that is found loading after a reconnection, while its experiment waits, is that
+// experiment's run.
+func TestFoundLoadingInBackoff(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		st.book = newBook()
+		h := st.begin(head + experiment("a", `restart = { delay = "10s", max_restarts = 5 }`, "exit=3"))
+		h.awaitPhase(supervisor.Backoff, time.Minute, "a")
+		fake.Disconnect(errors.New("gone"))
+		spec := transient.Spec{
+			Experiment: "a", Run: 1, Kind: transient.Service, Ready: transient.ReadyNotify,
+			Command: transienttest.Command("x", "sleep=30s", "ready", "sleep=30s", "exit=4"),
+		}
+		h.must(fake.Plant(spec, time.Now()))
+		fake.Reconnect()
+		h.awaitPhase(supervisor.Starting, time.Second, "a")
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		h.awaitPhase(supervisor.Backoff, time.Minute, "a")
+		h.drain()
+		if ends := fmt.Sprint(st.book.ends("a")); ends != "[1:exit-code 3 2:exit-code 4]" {
+			st.Error(ends)
+		}
+		if strings.Contains(h.logged(), "level=ERROR") {
+			st.Error(h.logged())
+		}
+	})
+}
+
 // The end of a run that somebody else began, and of whose start nobody heard, has a
 // number of its own in the ledger, whatever the experiment does meanwhile.
 func TestStrangersEndIsWritten(t *testing.T) {

@@ -75,8 +75,9 @@ func (s *Supervisor) started(ev transient.Started) {
 	if ev.Effective.MemoryMax > e.cfg.MemoryMax {
 		e.holds = ev.Effective.MemoryMax // it was started with more than is configured now
 	}
+	lost := e.lostStart(ev.Unit)
 	run := s.number(e, ev.Unit)
-	expected := e.phase == Starting && run == e.run
+	expected := lost || e.phase == Starting && run == e.run
 	e.run = run
 	e.unit, e.uses, e.warnAt = ev.Unit, measured{}, warnTime(e.cfg, ev.Unit.Since)
 	s.beginFigures(e, ev.Unit)

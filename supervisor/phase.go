@@ -21,7 +21,8 @@ const (
 )
 
 // transitions is the whole of what may follow what. Idle leads everywhere a
-// run can be found in after brainjar was away.
+// run can be found in after brainjar was away; and what has no unit can be found
+// starting or running, when systemd has started it late or somebody else has.
 var transitions = map[Phase][]Phase{
 	Idle:      {Queued, Held, Starting, Running, Frozen, Backoff, Succeeded, Failed, Stopped},
 	Queued:    {Starting, Held, Stopped, Running},
@@ -29,11 +30,11 @@ var transitions = map[Phase][]Phase{
 	Running:   {Frozen, Stopping, Queued, Backoff, Held, Succeeded, Failed, Stopped},
 	Frozen:    {Running, Stopping, Queued, Backoff, Held, Succeeded, Failed, Stopped},
 	Stopping:  {Queued, Backoff, Held, Succeeded, Failed, Stopped},
-	Backoff:   {Queued, Held, Stopped, Running},
-	Held:      {Queued, Stopped, Running},
-	Succeeded: {Queued, Held, Running},
-	Failed:    {Queued, Held, Running},
-	Stopped:   {Queued, Held, Running},
+	Backoff:   {Queued, Held, Stopped, Starting, Running},
+	Held:      {Queued, Stopped, Starting, Running},
+	Succeeded: {Queued, Held, Starting, Running},
+	Failed:    {Queued, Held, Starting, Running},
+	Stopped:   {Queued, Held, Starting, Running},
 }
 
 // Allows reports whether an experiment in phase p may go to phase to.
