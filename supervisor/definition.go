@@ -3,6 +3,8 @@ package supervisor
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"strings"
 
 	"brainjar/internal/config"
 )
@@ -32,6 +34,7 @@ func digest(values ...any) string {
 // changed reports whether an experiment that ended in a phase is another one now.
 // The ledger's word is empty if it was never asked.
 func (d definition) changed(was string, phase Phase) bool {
+	was, _, _ = strings.Cut(was, begunAfter)
 	if len(was) != len(d.String()) {
 		return false
 	}
@@ -43,4 +46,47 @@ func (d definition) changed(was string, phase Phase) bool {
 	default:
 		return false
 	}
+}
+
+// begun is what a run was started with: digests of the keys that only another run can
+// have, by key. The ledger keeps it beside the definition, while the run goes on.
+type begun map[string]string
+
+// begunAfter stands between the definition and begun.
+const begunAfter = " "
+
+func begunWith(c *config.Experiment) begun {
+	b := make(begun)
+	for key, value := range c.Values() {
+		if len(needRun([]string{key})) > 0 {
+			b[key] = digest(value)[:8]
+		}
+	}
+	return b
+}
+
+func (b begun) String() string {
+	if len(b) == 0 {
+		return ""
+	}
+	return begunAfter + toJSON(b)
+}
+
+// readBegun reads it again. An earlier brainjar has not written it.
+func readBegun(definition string) (b begun) {
+	if _, text, ok := strings.Cut(definition, begunAfter); ok && json.Unmarshal([]byte(text), &b) != nil {
+		return nil
+	}
+	return b
+}
+
+// differs are the keys that the run has otherwise than they are configured now.
+func (b begun) differs(c *config.Experiment) (keys []string) {
+	now := begunWith(c)
+	for _, key := range config.ExperimentKeys() {
+		if was, ok := b[key.Name]; ok && was != now[key.Name] {
+			keys = append(keys, key.Name)
+		}
+	}
+	return keys
 }

@@ -54,6 +54,7 @@ type experiment struct {
 	submission *Submission    // nil: a file names it
 	attended   attended       // if its client stays
 	overrides  Overrides      // of what base says
+	begun      begun          // what the latest run was started with; nil: not known
 	outdated   []string       // keys that changed since the run began, and need another one
 	removed    bool           // it goes as soon as it has no unit
 	enabled    *bool          // overrides autostart; nil: nothing does

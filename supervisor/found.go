@@ -4,9 +4,9 @@ import "brainjar/transient"
 
 // updateFound compares a run that was found with what is configured now: a file that
 // changed while brainjar was away is like one that was reloaded. Limits are changed at
-// once, another command waits for the next run.
+// once, what needs another run waits for that.
 func (s *Supervisor) updateFound(e *experiment, ev transient.Started) {
-	e.command, e.outdated = toJSON(e.cfg.CommandFor(e.run, ev.Unit.Attempt)), nil
+	e.command, e.outdated = toJSON(e.cfg.CommandFor(e.run, ev.Unit.Attempt)), e.begun.differs(e.cfg)
 	limits := toJSON(limitsOf(e))
 	same := true
 	for _, r := range s.open {

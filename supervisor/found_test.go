@@ -47,6 +47,34 @@ func TestChangedWhileAway(t *testing.T) {
 	})
 }
 
+// All that needs another run is noticed, and still known to the brainjar after next.
+func TestAllThatChangedWhileAway(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		st.book = newBook()
+		const before = `tags = ["old"]` + "\n" + `environment = { SIZE = "1" }` + "\n" + `working_directory = "/tmp"`
+		const after = `tags = ["new"]` + "\n" + `environment = { SIZE = "2" }` + "\n" + `working_directory = "/"` + "\n" + `sandbox = "strict"` + "\n" + `runtime_max = "9h"`
+		h := st.begin(head + experiment("a", before, "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		for range 2 {
+			h.leave()
+			h = st.begin(head + experiment("a", after, "sleep=1h"))
+			h.awaitPhase(supervisor.Running, time.Minute, "a")
+			a := h.status("a")
+			slices.Sort(a.Outdated)
+			if want := []string{"environment", "runtime_max", "sandbox", "working_directory"}; !slices.Equal(a.Outdated, want) {
+				st.Errorf("%q, want %q", a.Outdated, want)
+			}
+		}
+		h.leave()
+		h = st.begin(head + experiment("a", before, "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		if a := h.status("a"); len(a.Outdated) > 0 || a.Run != 1 {
+			st.Errorf("as it was: %+v", a)
+		}
+		h.drain()
+	})
+}
+
 // What an earlier reload left to the next run is done by a later one that may restart.
 func TestReloadThatRestartsLater(t *testing.T) {
 	onFake(t, func(st stage, _ *transienttest.Fake) {

@@ -115,6 +115,9 @@ func (s *Supervisor) wanted(e *experiment) *ledger.Wanted {
 	if !e.overrides.none() {
 		w.Overrides = toJSON(e.overrides)
 	}
+	if e.phase.Active() {
+		w.Definition += e.begun.String()
+	}
 	if e.phase == Queued || e.phase == Starting {
 		w.QueuedAt = e.queuedAt
 	}

@@ -36,6 +36,7 @@ func (s *Supervisor) remember(past ledger.Past) {
 		if w.Invocation != "" || !Phase(w.Phase).Active() { // else no run has the number, as far as is known
 			e.counted = max(e.counted, w.Run)
 		}
+		e.begun = readBegun(w.Definition)
 		e.last, e.hold, e.enabled = transient.Result(w.LastResult), w.Hold, w.Enabled
 		e.unit = transient.Unit{
 			Name: w.Unit, Experiment: w.Experiment, Run: w.Run, Attempt: w.Attempt,

@@ -122,7 +122,7 @@ func (s *Supervisor) start(e *experiment) {
 	e.figures = figures{}
 	e.uses, e.gpu, e.holds, e.answered, e.outdated = measured{}, gpuUse{before: s.cards.used}, 0, false, nil
 	e.cause, e.place, e.savedAt = NoCause, place{}, time.Time{}
-	e.command = toJSON(e.cfg.CommandFor(e.run, e.attempt))
+	e.command, e.begun = toJSON(e.cfg.CommandFor(e.run, e.attempt)), begunWith(e.cfg)
 	s.askMode(e)
 	s.launching++
 	run := e.run

@@ -147,6 +147,15 @@ func (e *Experiment) Differences(other *Experiment) []string {
 	return experimentKeys.differences(e, other)
 }
 
+// Values are the values of all keys, by their names.
+func (e *Experiment) Values() map[string]any {
+	values := make(map[string]any, len(experimentKeys))
+	for _, k := range experimentKeys {
+		values[k.name] = k.get(e)
+	}
+	return values
+}
+
 // Differences are the names of the settings whose values differ, such as
 // "thermal.throttle". The experiments do not count.
 func (c *Config) Differences(other *Config) []string { return settingKeys.differences(c, other) }
