@@ -124,6 +124,26 @@ func (a *answering) Start(ctx context.Context, spec transient.Spec) error {
 	return a.err
 }
 
+// A start that was taken for lost, and whose unit has ended when that is heard, is a run
+// like others: its failure counts.
+func TestLostStartThatHadBegun(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		st.book = newBook()
+		fake.FailStart("brainjar-a.service", transient.ErrUncertain)
+		h := st.begin(head + experiment("a", `restart.max_restarts = 1`, "sleep=1s", "exit=3"))
+		h.awaitPhase(supervisor.Backoff, time.Minute, "a")
+		fake.Disconnect(errors.New("gone"))
+		fake.FailStart("brainjar-a.service", nil)
+		fake.PlantEnded(transient.Unit{Experiment: "a", Run: 1}, transient.Outcome{Result: transient.ExitCode, ExitCode: 4, Started: time.Now(), Ended: time.Now()})
+		fake.Reconnect()
+		h.awaitPhase(supervisor.Failed, time.Minute, "a")
+		h.drain()
+		if ends := fmt.Sprint(st.book.ends("a")); ends != "[1:exit-code 4 2:exit-code 3]" || st.book.runs["a/2"].Attempt != 1 {
+			st.Errorf("%s, %+v", ends, st.book.runs["a/2"])
+		}
+	})
+}
+
 // Two invocations that carry the same number, of which neither was written down, have
 // a number each, also after one more brainjar has come and for the run that follows.
 func TestTwoInvocationsWithOneNumber(t *testing.T) {
