@@ -189,8 +189,8 @@ func (w *wayward) walk(st stage) {
 			case <-time.After(10 * time.Second):
 			}
 			h.kill()
-			if strings.Contains(h.logged(), "level=ERROR") {
-				st.Errorf("errors in the log:\n%s", h.logged())
+			if strings.Contains(h.logged(), "not in the table") {
+				st.Errorf("it went where no phase leads:\n%s", h.logged())
 			}
 			b.mu.Lock()
 			b.dead, b.dieAt = false, 0
