@@ -60,17 +60,17 @@ func TestWalk(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatalf("brainjar does not end\n%s", w.tail())
 	}
-	w.await("no unit is left over", 20*time.Second, func() bool { // systemd clears away when nothing else waits
-		out, err := w.command("systemctl", "list-units", "--all", "--plain", "--no-legend", "brainjar-*")
-		w.must(err)
-		return out == ""
-	})
 	v := w.check()
 	fmt.Printf("faults: %d s, brainjar killed %d times %v, other faults %v\n", int(time.Since(begin).Seconds()), w.killed(), w.kills, w.faults)
 	fmt.Printf("faults: %d runs checked, %d lost, %d doubled, %d miscounted\n", v.runs, v.lost, v.doubled, v.miscounted)
 	if v.runs < loops || w.killed() == 0 {
 		t.Errorf("too little has happened: %+v", v)
 	}
+	w.await("no unit is left over", 20*time.Second, func() bool { // systemd clears away when nothing else waits
+		out, err := w.command("systemctl", "list-units", "--all", "--plain", "--no-legend", "brainjar-*")
+		w.must(err)
+		return out == ""
+	})
 }
 
 func number(t *testing.T, variable string, otherwise int) int {
