@@ -4,6 +4,8 @@ package transient_test
 
 import (
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,9 +16,37 @@ import (
 
 // TestFoundQueued: systemd takes an order to start a unit, and starts it when no
 // messages wait any more. What a brainjar that died has ordered is found by the next
-// one before Synced, or it would be started a second time.
+// one before Synced, or it would be started a second time: also what systemd had not
+// even read when it died.
 func TestFoundQueued(t *testing.T) {
-	first := newBench(t, transient.Options{})
+	t.Run("taken", func(t *testing.T) {
+		waits := func(spec transient.Spec) bool {
+			return systemctl(t, "show", "--property=Job", "--value", spec.Unit()) != ""
+		}
+		found := dieStarting(t, func(_ *bench, specs []transient.Spec) {
+			for _, spec := range specs {
+				eventually(t, "a job that waits", func() bool { return waits(spec) })
+			}
+		})
+		if found != 4 {
+			t.Errorf("%d units were found, want 4", found)
+		}
+	})
+	for range 3 {
+		t.Run("on its way", func(t *testing.T) {
+			dieStarting(t, func(b *bench, _ []transient.Spec) {
+				time.Sleep(time.Duration(b.rand.IntN(300)) * time.Millisecond)
+			})
+		})
+	}
+}
+
+// dieStarting lets a Manager die while it starts units, when the time has come, and
+// another one come. It returns how many units that one heard of, and fails
+// if it heard of one only after Synced.
+func dieStarting(t *testing.T, await func(*bench, []transient.Spec)) int {
+	dir := t.TempDir()
+	first := newBench(t, transient.Options{RecordDir: dir})
 	first.synced(1)
 	var specs []transient.Spec
 	for i := range 4 {
@@ -26,36 +56,37 @@ func TestFoundQueued(t *testing.T) {
 	for _, spec := range specs {
 		go func() { _ = first.Start(t.Context(), spec) }()
 	}
-	for _, spec := range specs {
-		eventually(t, "a job that waits", func() bool {
-			return systemctl(t, "show", "--property=Job", "--value", spec.Unit()) != ""
-		})
-	}
+	await(first, specs)
 	first.die()
 
-	second := newBench(t, transient.Options{})
+	second := newBench(t, transient.Options{RecordDir: dir})
 	time.AfterFunc(2*time.Second, quiet)
 	second.synced(1)
+	quiet()
+	systemctl(t, "is-system-running", "--wait") // no job is left
+	synced, known := false, make(map[string]bool)
 	second.mu.Lock()
-	found := make(map[string]transient.Started)
-	for _, e := range second.events {
-		if _, ok := e.(transient.Synced); ok {
-			break
-		}
-		if e, ok := e.(transient.Started); ok {
-			found[e.Unit.Name] = e
-		}
-	}
+	events := slices.Clone(second.events)
 	second.mu.Unlock()
-	for _, spec := range specs {
-		if e := found[spec.Unit()]; !e.Found || e.Unit.Run != spec.Run || e.Unit.Invocation == "" {
-			t.Errorf("%s before Synced: %+v", spec.Unit(), e)
+	for _, e := range events {
+		switch e := e.(type) {
+		case transient.Synced:
+			synced = true
+		case transient.Started:
+			if synced && !known[e.Unit.Invocation] {
+				t.Errorf("first heard of after Synced: %+v", e)
+			}
+			known[e.Unit.Invocation] = true
 		}
-		second.started(spec.Unit())
-		systemctl(t, "stop", spec.Unit())
-		second.ended(spec.Unit())
 	}
-	second.forget()
+	for _, spec := range specs {
+		if len(all(second, func(e transient.Started) bool { return e.Unit.Name == spec.Unit() })) > 0 {
+			systemctl(t, "stop", spec.Unit())
+			second.ended(spec.Unit())
+		}
+	}
+	second.forget() // also fails if a unit is there that nobody heard of
+	return len(known)
 }
 
 // keepBusy gives systemd always another message to answer, until quiet is called.
@@ -90,14 +121,7 @@ func keepBusy(t *testing.T) (quiet func()) {
 			}
 		}
 	}()
-	var once bool
-	quiet = func() {
-		if !once {
-			once = true
-			close(stop)
-			<-stopped
-		}
-	}
+	quiet = sync.OnceFunc(func() { close(stop); <-stopped })
 	t.Cleanup(quiet)
 	return quiet
 }
