@@ -48,15 +48,18 @@ func (l *Logs) Run(ctx context.Context, terms func(context.Context) (Terms, erro
 		case <-ctx.Done():
 			return
 		}
-		t, err := terms(ctx)
-		if err != nil {
+		ids, err := l.Experiments()
+		if err == nil && len(ids) == 0 {
+			continue // nobody who runs is asked
+		}
+		t, unknown := terms(ctx)
+		if unknown != nil {
 			continue
 		}
-		now := time.Now()
-		if now.Sub(swept) >= sweepEvery {
-			err, swept = l.sweep(t, now), now
+		if now := time.Now(); now.Sub(swept) >= sweepEvery {
+			err, swept = errors.Join(err, l.sweep(ids, t, now)), now
 		} else {
-			err = l.look(t)
+			err = errors.Join(err, l.look(ids, t))
 		}
 		words := ""
 		if err != nil {
@@ -69,21 +72,22 @@ func (l *Logs) Run(ctx context.Context, terms func(context.Context) (Terms, erro
 	}
 }
 
-// look bounds the files of the runs that are under way.
-func (l *Logs) look(t Terms) error {
+// look bounds the files of the runs that are under way, of the experiments that have
+// files.
+func (l *Logs) look(ids []string, t Terms) error {
 	var errs []error
-	for experiment, limits := range t.Experiments {
-		if limits.Live > 0 {
-			errs = append(errs, l.bound(l.path(experiment, limits.Live), limits.Size))
+	for _, id := range ids {
+		if limits := t.Experiments[id]; limits.Live > 0 {
+			errs = append(errs, l.bound(l.path(id, limits.Live), limits.Size))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// sweep bounds all files, and removes those that are too many or too much.
-func (l *Logs) sweep(t Terms, now time.Time) error {
-	ids, err := l.Experiments()
-	errs := []error{err}
+// sweep bounds all files of the experiments that have some, and removes those that are
+// too many or too much.
+func (l *Logs) sweep(ids []string, t Terms, now time.Time) error {
+	var errs []error
 	var total quantity.Bytes
 	var ended []File
 	for _, id := range ids {

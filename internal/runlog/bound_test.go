@@ -73,7 +73,7 @@ func TestBound(t *testing.T) {
 						}
 					}
 					before := held(t, p.path)
-					if err := l.look(terms); err != nil {
+					if err := l.look([]string{"a"}, terms); err != nil {
 						t.Fatal(err)
 					}
 					after := held(t, p.path)
@@ -162,7 +162,11 @@ func TestSweep(t *testing.T) {
 	kept := func(budget quantity.Bytes) (list string) {
 		t.Helper()
 		terms.Budget = budget
-		if err := l.sweep(terms, now); err != nil {
+		ids, err := l.Experiments()
+		if err == nil {
+			err = l.sweep(ids, terms, now)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		names, err := filepath.Glob(filepath.Join(l.dir, "*", "*"))
@@ -225,4 +229,16 @@ func testRun(t *testing.T) {
 	if n := held(t, p.path); n > 64<<10 || asked < 4 {
 		t.Errorf("%d bytes are left, asked %d times", n, asked)
 	}
+}
+
+// TestRunIdle: while there are no files, nobody is asked what runs.
+func TestRunIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*sweepEvery)
+		defer cancel()
+		New(filepath.Join(t.TempDir(), "none"), nil).Run(ctx, func(context.Context) (Terms, error) {
+			t.Error("it was asked what runs")
+			return Terms{}, nil
+		})
+	})
 }
