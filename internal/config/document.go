@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"sync"
+	"weak"
 
 	"github.com/BurntSushi/toml"
 )
@@ -13,13 +15,22 @@ import (
 // schema lies ("experiments.ID.environment.NAME").
 const maxDepth = 6
 
-// document is one TOML file, parsed.
+// document is one TOML file. What was parsed of it is kept only as long as somebody
+// reads it: a configuration lives for weeks, and needs its lines only to say what is
+// wrong.
 type document struct {
-	name  string // its path, as a person would write it
+	name string // its path, as a person would write it
+	text []byte
+
+	mu   sync.Mutex
+	last weak.Pointer[syntax]
+}
+
+// syntax is what the TOML package makes of a text.
+type syntax struct {
 	text  []byte
 	meta  toml.MetaData
 	roots map[string]toml.Primitive
-	table table
 }
 
 // table is a TOML table in the order of its file.
@@ -48,30 +59,51 @@ func (p place) file() string { return p.doc.name }
 func (p place) key() string  { return p.path.String() }
 func (p place) line() int    { return p.doc.line(p.path) }
 
-// parseDocument reads a file's text. A problem is one of TOML's syntax.
-func parseDocument(name string, text []byte) (*document, *Problem) {
-	d := &document{
-		name:  name,
-		text:  bytes.TrimPrefix(text, []byte("\ufeff")),
-		roots: make(map[string]toml.Primitive),
-	}
+// parseDocument reads a file's text, and returns its keys. A problem is one of TOML's
+// syntax.
+func parseDocument(name string, text []byte) (*document, table, *Problem) {
 	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
-		return nil, &Problem{File: name, Line: 1, Message: "not valid TOML: the text is UTF-16", Hint: "save it as UTF-8"}
+		return nil, nil, &Problem{File: name, Line: 1, Message: "not valid TOML: the text is UTF-16", Hint: "save it as UTF-8"}
 	}
-	var err error
-	if d.meta, err = toml.Decode(string(d.text), &d.roots); err != nil {
-		return nil, syntaxProblem(name, err)
+	d := &document{name: name, text: bytes.TrimPrefix(text, []byte("\ufeff"))}
+	parsed, err := d.parse()
+	if err != nil {
+		return nil, nil, syntaxProblem(name, err)
 	}
-	values := make(map[string]any, len(d.roots))
-	for key, root := range d.roots {
+	values := make(map[string]any, len(parsed.roots))
+	for key, root := range parsed.roots {
 		var value any
-		if err := d.meta.PrimitiveDecode(root, &value); err != nil {
-			return nil, syntaxProblem(name, err)
+		if err := parsed.meta.PrimitiveDecode(root, &value); err != nil {
+			return nil, nil, syntaxProblem(name, err)
 		}
 		values[key] = value
 	}
-	d.table = d.ordered(values, nil, d.order())
-	return d, nil
+	return d, d.ordered(values, nil, parsed.order()), nil
+}
+
+// parse parses the text, or returns what is still there of the last time.
+func (d *document) parse() (*syntax, error) {
+	if parsed := d.last.Value(); parsed != nil {
+		return parsed, nil
+	}
+	parsed := &syntax{text: d.text, roots: make(map[string]toml.Primitive)}
+	var err error
+	if parsed.meta, err = toml.Decode(string(d.text), &parsed.roots); err != nil {
+		return nil, err
+	}
+	d.last = weak.Make(parsed)
+	return parsed, nil
+}
+
+// line returns the line of a key, from 1.
+func (d *document) line(path toml.Key) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	parsed, err := d.parse()
+	if err != nil { // not of a text that was parsed before
+		return 1
+	}
+	return parsed.line(path)
 }
 
 func syntaxProblem(name string, err error) *Problem {
@@ -86,9 +118,9 @@ func syntaxProblem(name string, err error) *Problem {
 
 // order returns the rank in the file of each key and each table, also of the
 // tables that only their children's names imply.
-func (d *document) order() map[string]int {
+func (s *syntax) order() map[string]int {
 	rank := make(map[string]int)
-	for _, key := range d.meta.Keys() {
+	for _, key := range s.meta.Keys() {
 		for n := range min(len(key), maxDepth) {
 			name := key[:n+1].String()
 			if _, known := rank[name]; !known {
@@ -117,19 +149,19 @@ func (d *document) ordered(values map[string]any, path toml.Key, rank map[string
 
 // line returns the line of a key, from 1. A table that no line names has the
 // line of its first key, a key inside a list has the line of the list.
-func (d *document) line(path toml.Key) int {
-	if line := d.position(path); line > 0 {
+func (s *syntax) line(path toml.Key) int {
+	if line := s.position(path); line > 0 {
 		return line
 	}
-	for _, key := range d.meta.Keys() {
+	for _, key := range s.meta.Keys() {
 		if len(key) >= len(path) && slices.Equal(key[:len(path)], path) {
-			if line := d.position(key); line > 0 {
+			if line := s.position(key); line > 0 {
 				return line
 			}
 		}
 	}
 	if len(path) > 1 {
-		return d.line(path[:len(path)-1])
+		return s.line(path[:len(path)-1])
 	}
 	return 1
 }
@@ -138,14 +170,14 @@ func (d *document) line(path toml.Key) int {
 // package keeps the positions of keys to itself, but puts the position on the
 // error of an Unmarshaler that refuses a value: so the key is decoded by one
 // that refuses everything.
-func (d *document) position(path toml.Key) int {
+func (s *syntax) position(path toml.Key) int {
 	if len(path) == 0 {
 		return 0
 	}
-	value, ok := d.roots[path[0]]
+	value, ok := s.roots[path[0]]
 	for _, name := range path[1:] {
 		var children map[string]toml.Primitive
-		if err := d.meta.PrimitiveDecode(value, &children); err != nil {
+		if err := s.meta.PrimitiveDecode(value, &children); err != nil {
 			return 0
 		}
 		value, ok = children[name]
@@ -154,14 +186,14 @@ func (d *document) position(path toml.Key) int {
 		}
 	}
 	var refused toml.ParseError
-	if !ok || !errors.As(d.meta.PrimitiveDecode(value, &refuser{}), &refused) {
+	if !ok || !errors.As(s.meta.PrimitiveDecode(value, &refuser{}), &refused) {
 		return 0
 	}
 	if refused.Position.Line == 0 {
 		return 0
 	}
 	// Position.Line is the line of a value's end, Start is its beginning.
-	return 1 + bytes.Count(d.text[:min(refused.Position.Start, len(d.text))], []byte("\n"))
+	return 1 + bytes.Count(s.text[:min(refused.Position.Start, len(s.text))], []byte("\n"))
 }
 
 // refuser is a toml.Unmarshaler that takes no value.

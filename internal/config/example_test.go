@@ -123,9 +123,9 @@ func TestExampleShowsEverything(t *testing.T) {
 	if errors.As(err, &wrong) {
 		t.Fatalf("with every setting made:\n%v", err)
 	}
-	doc, _ := parseDocument(exampleFile, all)
+	_, keys, _ := parseDocument(exampleFile, all)
 	used := make(map[string]bool)
-	for _, e := range doc.table {
+	for _, e := range keys {
 		switch e.name {
 		case "experiments":
 			for _, experiment := range e.value.(table) {

@@ -31,14 +31,14 @@ func Load(path string) (*Config, error) {
 
 // load is Load of a main file that was read.
 func load(path string, text []byte) (*Config, error) {
-	doc, problem := parseDocument(path, text)
+	doc, keys, problem := parseDocument(path, text)
 	if problem != nil {
 		return nil, Errors{*problem}
 	}
 	c := &Config{Path: path, written: marks{head: place{doc: doc}, keys: make(map[string]mark)}}
 	l := &loader{config: c, ids: make(map[string]place)}
 	settingKeys.fill(c)
-	l.main(doc)
+	l.main(keys)
 	resolveDependencies(c, &l.errors)
 	if c.Supervisor.MemoryBudget > 0 {
 		l.errors.problems = append(l.errors.problems, c.CheckFits(0, false)...)
@@ -58,9 +58,9 @@ type loader struct {
 }
 
 // main reads the main file, settings and defaults first.
-func (l *loader) main(doc *document) {
+func (l *loader) main(keys table) {
 	var experiments, template *entry
-	for _, e := range doc.table {
+	for _, e := range keys {
 		switch e.name {
 		case "experiments":
 			experiments = &e
@@ -229,13 +229,13 @@ func (l *loader) readIncluded(file string, at place) {
 		l.errors.add(at, "", "cannot read the included file %v", err)
 		return
 	}
-	doc, problem := parseDocument(file, text)
+	doc, keys, problem := parseDocument(file, text)
 	if problem != nil {
 		l.errors.problems = append(l.errors.problems, *problem)
 		return
 	}
 	id := strings.TrimSuffix(filepath.Base(file), ".toml")
-	l.addExperiment(id, place{doc: doc}, doc.table)
+	l.addExperiment(id, place{doc: doc}, keys)
 }
 
 // readFile reads a file of bounded size. It does not wait for a pipe that

@@ -93,12 +93,12 @@ func inOrder(keys Keys) (table, Errors) {
 	if err != nil {
 		return nil, Errors{{Message: fmt.Sprintf("cannot be written as TOML: %v", err)}}
 	}
-	doc, problem := parseDocument("", text)
+	_, written, problem := parseDocument("", text)
 	if problem != nil {
 		problem.Line = 0
 		return nil, Errors{*problem}
 	}
-	return doc.table, nil
+	return written, nil
 }
 
 // plainValue gives numbers of JSON the type that TOML would give them.
