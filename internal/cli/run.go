@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -72,6 +73,7 @@ type brainjar struct {
 	logs    *runlog.Logs   // of experiments with log = "file"
 	signals chan os.Signal // from the first moment on: a stop that comes early is no kill
 	feels   machine
+	changes atomic.Int64 // of phases, so far
 }
 
 // socketName is the name of the control socket in the runtime directory.
@@ -123,7 +125,8 @@ func (b *brainjar) run(path string) error {
 		Config: cfg, Units: manager, House: manager, Groups: manager, Freezer: manager, Prober: manager, Events: manager.Events(), Readings: readings,
 		MemTotal: memTotal, Log: b.log, UserManager: b.user,
 		Ledger: book, Past: past, Logs: b.logs, Boot: sensors.BootID(), Board: boardOf(fs, state, b.log),
-		Notify: notifier(), Watchdog: watchdogInterval(), Observe: hub.Change, Noted: hub.Note,
+		Notify: notifier(), Watchdog: watchdogInterval(), Noted: hub.Note,
+		Observe: func(c supervisor.Change) { b.changes.Add(1); hub.Change(c) },
 	}
 	b.heatFiles(&settings, runtimeDir)
 	b.feels.fs, b.feels.caps = sensors.FS(b.sysroot), filepath.Join(runtimeDir, clocksName)
@@ -167,22 +170,28 @@ func (b *brainjar) remember(dir string) (*ledger.Ledger, ledger.Past) {
 // for memory, which on its machines belongs to the experiments.
 const gcPercent = 40
 
-// shedEvery is the time between two sheddings. Pages that are needed again come back
-// from the page cache.
+// shedEvery is how often it is looked whether something has happened that needed memory.
 const shedEvery = 10 * time.Second
 
 // shedFrom is how many bytes of the heap must be free to be worth a collection.
 const shedFrom = 2 << 20
 
-// shed gives memory back: what a burst of starts needed, which the runtime would keep
-// for minutes, and the pages of the program's own code.
-func shed(ctx context.Context) {
+// shed gives memory back after changes: what a burst of starts needed, which the runtime
+// would keep for minutes, and the pages of the program's own code. Those that are needed
+// again come back from the page cache.
+func (b *brainjar) shed(ctx context.Context) {
 	tick := time.NewTicker(shedEvery)
 	defer tick.Stop()
 	free := []metrics.Sample{{Name: "/memory/classes/heap/free:bytes"}}
+	seen, calm := int64(-1), false // the start of the program is a change too
 	for {
 		select {
 		case <-tick.C:
+			changes := b.changes.Load()
+			if changes == seen && calm {
+				continue
+			}
+			calm, seen = changes == seen, changes // once more when it has ended
 			if metrics.Read(free); free[0].Value.Uint64() > shedFrom {
 				debug.FreeOSMemory()
 			}
@@ -228,7 +237,7 @@ func (b *brainjar) supervise(s *supervisor.Supervisor, server *control.Server, m
 			}
 		})
 	})
-	background.Go(func() { shed(ctx) })
+	background.Go(func() { b.shed(ctx) })
 	background.Go(func() { b.obey(ctx, s) })
 	background.Go(func() {
 		if err := server.Run(ctx); err != nil {
