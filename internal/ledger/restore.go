@@ -93,9 +93,14 @@ func (c runColumn) in(lacks []string) string {
 // lacking returns the columns of runs that a file of an earlier brainjar does not have
 // yet: whoever only reads cannot bring it up to date.
 func lacking(ctx context.Context, db *sql.DB) (names []string) {
+	var has string
+	err := db.QueryRowContext(ctx, "SELECT group_concat(name) FROM pragma_table_info('runs')").Scan(&has)
+	if err != nil {
+		return nil
+	}
+	columns := strings.Split(has, ",")
 	for _, c := range runColumns {
-		var n int
-		if db.QueryRowContext(ctx, "SELECT count(*) FROM pragma_table_info('runs') WHERE name = ?", c.name).Scan(&n) == nil && n == 0 {
+		if !slices.Contains(columns, c.name) {
 			names = append(names, c.name)
 		}
 	}
@@ -105,8 +110,8 @@ func lacking(ctx context.Context, db *sql.DB) (names []string) {
 // runColumns are the columns of runs, and what each is read into.
 var runColumns = []runColumn{
 	{"experiment", func(r *Run) any { return &r.Experiment }},
-	{"run", func(r *Run) any { return &r.Run }},
-	{"attempt", func(r *Run) any { return &r.Attempt }},
+	{"run", func(r *Run) any { return in[int]{&r.Run} }},
+	{"attempt", func(r *Run) any { return in[int]{&r.Attempt} }},
 	{"invocation", func(r *Run) any { return in[string]{&r.Invocation} }},
 	{"unit", func(r *Run) any { return in[string]{&r.Unit} }},
 	{"command", func(r *Run) any { return in[string]{&r.Command} }},
@@ -186,6 +191,15 @@ func (i in[T]) Scan(v any) error {
 	case T:
 		*i.to = v
 		return nil
+	case int64: // as sql.Null does it, without writing and reading digits
+		switch to := any(i.to).(type) {
+		case *int:
+			*to = int(v)
+			return nil
+		case *quantity.Bytes:
+			*to = quantity.Bytes(v) //nolint:gosec // sizes are not negative
+			return nil
+		}
 	}
 	var n sql.Null[T]
 	if err := n.Scan(v); err != nil {
