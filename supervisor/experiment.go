@@ -79,6 +79,9 @@ func (e *experiment) autostart() bool {
 	return e.cfg.Autostart
 }
 
+// disabled reports whether somebody said that it is not to be started with brainjar.
+func (e *experiment) disabled() bool { return e.enabled != nil && !*e.enabled }
+
 // demand is what an experiment asks of the machine's memory.
 func (s *Supervisor) demand(e *experiment) quantity.Bytes {
 	return e.memoryMax() + s.Board.shared(e.cfg.GPUMemory)

@@ -240,7 +240,7 @@ func (s *Supervisor) onceMore(e *experiment, cause Cause) {
 	case again:
 		e.attempt = 0
 		s.queueAt(e, e.placeNow(), restartAsked)
-	case cause == CauseLeave: // the brainjar that was leaving died before it had left
+	case cause == CauseLeave && !e.disabled(): // the brainjar that was leaving died before it had left
 		s.move(e, Queued, "it ran when brainjar was stopped")
 	}
 }

@@ -226,7 +226,7 @@ func (s *Supervisor) recall(e *experiment) {
 	case Backoff:
 		s.recallBackoff(e)
 	case Held, Succeeded, Failed, Stopped:
-		if phase == Stopped && e.cause == CauseLeave {
+		if phase == Stopped && e.cause == CauseLeave && !e.disabled() {
 			s.requeue(e, "it ran when brainjar was stopped")
 			return
 		}
@@ -294,7 +294,8 @@ func (s *Supervisor) recallRun(e *experiment) {
 	switch {
 	case !restarted:
 		s.ended(e, lost, nil)
-	case e.cause == CauseAsked && !e.again:
+	case e.cause == CauseAsked && !e.again, e.disabled():
+		e.last = transient.Lost
 		s.change(e, Change{To: Stopped, Reason: s.lostReason(p.Boot), Ended: &lost}, nil)
 	default:
 		e.last, e.stop.cause, e.again = transient.Lost, NoCause, false

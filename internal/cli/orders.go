@@ -122,7 +122,8 @@ goes on.`,
 			order{concerns: inPhase(supervisor.Frozen), reached: func(_, now control.Experiment) bool { return phase(now) != supervisor.Frozen }, judge: mustBe(supervisor.Running)}),
 		command("disable", "Do not start experiments when brainjar starts, whatever the configuration says",
 			`Do not queue experiments when brainjar starts, whatever autostart says in the
-configuration. Nothing is stopped now.`,
+configuration. Nothing is stopped now; what runs is not wanted again once it was
+stopped with brainjar.`,
 			order{}),
 		command("forget", "Forget submitted experiments that have ended",
 			`Forget submitted experiments that do not run. Their runs stay in the history.
