@@ -49,6 +49,9 @@ not succeed, 78 the configuration has errors.`,
 			return cmd.Help()
 		},
 	}
+	root.Version = Version
+	root.SetVersionTemplate(versionLine())
+	root.Flags().Bool("version", false, "print the version of brainjar") // and no -v: run has that
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(flagError)

@@ -105,6 +105,8 @@ func refusalCode(code string) int {
 	switch code {
 	case control.CodeUnknown:
 		return ExitUnknown
+	case control.CodeBadRequest:
+		return ExitUsage
 	case control.CodeConfig:
 		return ExitConfig
 	case control.CodeNotAdmitted:

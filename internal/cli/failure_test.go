@@ -54,6 +54,7 @@ func TestExitCodes(t *testing.T) {
 		{nil, 0},
 		{errors.New("x"), ExitFailed},
 		{refusal(control.CodeUnknown), ExitUnknown},
+		{refusal(control.CodeBadRequest), ExitUsage},
 		{refusal(control.CodeConfig), ExitConfig},
 		{refusal(control.CodeNotAdmitted), ExitNotAdmitted},
 		{refusal(control.CodeForbidden), ExitFailed},

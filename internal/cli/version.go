@@ -18,8 +18,13 @@ func newVersion(stdout io.Writer) *cobra.Command {
 		Long:  "Print the version of brainjar, what it was built for (linux/arm64), and the Go that built it.",
 		Args:  wants(),
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(stdout, "brainjar %s %s/%s %s\n", Version, runtime.GOOS, runtime.GOARCH, runtime.Version())
+			_, err := fmt.Fprint(stdout, versionLine())
 			return err
 		},
 	}
+}
+
+// versionLine is what `brainjar version` prints.
+func versionLine() string {
+	return fmt.Sprintf("brainjar %s %s/%s %s\n", Version, runtime.GOOS, runtime.GOARCH, runtime.Version())
 }

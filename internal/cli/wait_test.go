@@ -71,7 +71,7 @@ func TestRestartWaits(t *testing.T) {
 	d.run("wait", "long", "quick").is(t, ExitAwaited, "long: failed: exited with code 3", "quick: succeeded")
 	d.run("kill", "long").is(t, ExitFailed, "not running")
 	d.run("kill", "long", "--whom", "nobody").is(t, ExitUsage)
-	d.run("kill", "long", "--signal", "NONSENSE").is(t, ExitFailed, "NONSENSE")
+	d.run("kill", "long", "--signal", "NONSENSE").is(t, ExitUsage, "NONSENSE")
 }
 
 func TestWait(t *testing.T) {
