@@ -59,26 +59,30 @@ func (p place) file() string { return p.doc.name }
 func (p place) key() string  { return p.path.String() }
 func (p place) line() int    { return p.doc.line(p.path) }
 
-// parseDocument reads a file's text, and returns its keys. A problem is one of TOML's
-// syntax.
-func parseDocument(name string, text []byte) (*document, table, *Problem) {
-	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
-		return nil, nil, &Problem{File: name, Line: 1, Message: "not valid TOML: the text is UTF-16", Hint: "save it as UTF-8"}
-	}
+// parseDocument reads a file's text, and returns its keys. Problems are those of TOML's
+// syntax. With some there is a document all the same: what else is wrong with it can be
+// told with them.
+func parseDocument(name string, text []byte) (*document, table, []Problem) {
 	d := &document{name: name, text: bytes.TrimPrefix(text, []byte("\ufeff"))}
-	parsed, err := d.parse()
+	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
+		return nil, nil, []Problem{{File: name, Line: 1, Message: "not valid TOML: the text is UTF-16", Hint: "save it as UTF-8"}}
+	}
+	parsed, twice, err := d.parseOnce()
+	if err != nil && len(twice) > 0 {
+		return nil, nil, twice // the rest may only follow from what was left out
+	}
 	if err != nil {
-		return nil, nil, syntaxProblem(name, err)
+		return nil, nil, []Problem{*syntaxProblem(name, err)}
 	}
 	values := make(map[string]any, len(parsed.roots))
 	for key, root := range parsed.roots {
 		var value any
 		if err := parsed.meta.PrimitiveDecode(root, &value); err != nil {
-			return nil, nil, syntaxProblem(name, err)
+			return nil, nil, []Problem{*syntaxProblem(name, err)}
 		}
 		values[key] = value
 	}
-	return d, d.ordered(values, nil, parsed.order()), nil
+	return d, d.ordered(values, nil, parsed.order()), twice
 }
 
 // parse parses the text, or returns what is still there of the last time.

@@ -31,19 +31,20 @@ func Load(path string) (*Config, error) {
 
 // load is Load of a main file that was read.
 func load(path string, text []byte) (*Config, error) {
-	doc, keys, problem := parseDocument(path, text)
-	if problem != nil {
-		return nil, Errors{*problem}
+	doc, keys, problems := parseDocument(path, text)
+	if doc == nil {
+		return nil, Errors(problems)
 	}
 	c := &Config{Path: path, written: marks{head: place{doc: doc}, keys: make(map[string]mark)}}
 	l := &loader{config: c, ids: make(map[string]place)}
+	l.errors.problems = problems
 	settingKeys.fill(c)
 	l.main(keys)
 	resolveDependencies(c, &l.errors)
 	if c.Supervisor.MemoryBudget > 0 {
 		l.errors.problems = append(l.errors.problems, c.CheckFits(0, false)...)
 	}
-	if problems := l.errors.sorted(); len(problems) > 0 {
+	if problems = l.errors.sorted(); len(problems) > 0 {
 		return nil, Errors(problems)
 	}
 	return c, nil
@@ -229,9 +230,9 @@ func (l *loader) readIncluded(file string, at place) {
 		l.errors.add(at, "", "cannot read the included file %v", err)
 		return
 	}
-	doc, keys, problem := parseDocument(file, text)
-	if problem != nil {
-		l.errors.problems = append(l.errors.problems, *problem)
+	doc, keys, problems := parseDocument(file, text)
+	l.errors.problems = append(l.errors.problems, problems...)
+	if doc == nil {
 		return
 	}
 	id := strings.TrimSuffix(filepath.Base(file), ".toml")

@@ -93,10 +93,10 @@ func inOrder(keys Keys) (table, Errors) {
 	if err != nil {
 		return nil, Errors{{Message: fmt.Sprintf("cannot be written as TOML: %v", err)}}
 	}
-	_, written, problem := parseDocument("", text)
-	if problem != nil {
-		problem.Line = 0
-		return nil, Errors{*problem}
+	_, written, problems := parseDocument("", text)
+	if len(problems) > 0 {
+		problems[0].Line = 0
+		return nil, Errors(problems[:1])
 	}
 	return written, nil
 }
