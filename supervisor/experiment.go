@@ -187,6 +187,21 @@ func (s *Supervisor) unmet(e *experiment) string {
 	return ""
 }
 
+// blocked reports whether an experiment waits for one that has failed for good, or that
+// waits for such a one itself: it does not start unless somebody starts that.
+func (s *Supervisor) blocked(e *experiment) bool {
+	if e.phase != Queued {
+		return false
+	}
+	for _, dep := range e.cfg.After {
+		d, ok := s.byID[dep.ID]
+		if ok && !met(dep.Condition, d) && (d.phase == Failed || s.blocked(d)) {
+			return true
+		}
+	}
+	return false
+}
+
 func met(condition config.Condition, d *experiment) bool {
 	switch condition {
 	case config.Started:

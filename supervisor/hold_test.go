@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"brainjar/supervisor"
+	"brainjar/transient"
 	"brainjar/transient/transienttest"
 )
 
@@ -26,6 +27,36 @@ func TestHoldOfWhatIsOver(t *testing.T) {
 		_, err := h.Reload(h.ctx(), false)
 		h.must(err)
 		h.awaitPhase(supervisor.Held, time.Minute, "bad")
+		h.drain()
+	})
+}
+
+// What is disabled does not come back with brainjar, whether it was stopped with it or
+// lost with the machine.
+func TestDisabledStaysAway(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		st.book = newBook()
+		text := head + experiment("a", "", "sleep=1h")
+		h := st.begin(text)
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		no := false
+		h.must(h.Enable(h.ctx(), "a", &no))
+		h.drain()
+		h = st.begin(text)
+		time.Sleep(time.Minute)
+		if a := h.status("a"); a.Phase != supervisor.Stopped || a.Run != 1 {
+			st.Errorf("after a drain: %+v", a)
+		}
+		h.must(h.Supervisor.Start(h.ctx(), "a"))
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		h.kill()
+		fake.PowerCut()
+		st.book.boot = "two"
+		h = st.begin(text)
+		time.Sleep(time.Minute)
+		if a := h.status("a"); a.Phase != supervisor.Stopped || a.Run != 2 || a.LastResult != transient.Lost {
+			st.Errorf("after a power cut: %+v", a)
+		}
 		h.drain()
 	})
 }

@@ -85,12 +85,10 @@ func TestPowerCut(t *testing.T) {
 	onFake(t, func(st stage, fake *transienttest.Fake) {
 		st.book = newBook()
 		text := head + experiment("runs", crashing, "sleep=30s", "exit=3") +
-			experiment("over", "", "exit=0") + experiment("last", `after = ["runs"]`, "exit=0") + experiment("disabled", "", "sleep=1h")
+			experiment("over", "", "exit=0") + experiment("last", `after = ["runs"]`, "exit=0")
 		h := st.begin(text)
 		h.awaitPhase(supervisor.Backoff, time.Minute, "runs")
-		h.awaitPhase(supervisor.Running, time.Minute, "runs", "disabled")
-		no := false
-		h.must(h.Enable(h.ctx(), "disabled", &no))
+		h.awaitPhase(supervisor.Running, time.Minute, "runs")
 		if err := h.Hold(st.Context(), "last", "not today"); err != nil {
 			st.Fatal(err)
 		}
@@ -103,9 +101,6 @@ func TestPowerCut(t *testing.T) {
 			st.Errorf("%+v", s)
 		}
 		if s := h.status("over"); s.Phase != supervisor.Succeeded || s.Run != 1 {
-			st.Errorf("%+v", s)
-		}
-		if s := h.status("disabled"); s.Phase != supervisor.Stopped || s.Run != 1 || s.LastResult != transient.Lost {
 			st.Errorf("%+v", s)
 		}
 		if s := h.status("last"); s.Phase != supervisor.Held || !strings.Contains(s.Reason, "not today") {
@@ -127,12 +122,10 @@ func TestDrainedIsWantedAgain(t *testing.T) {
 	onFake(t, func(st stage, _ *transienttest.Fake) {
 		st.book = newBook()
 		text := head + experiment("runs", "", "sleep=1h") + experiment("waits", crashing, "exit=3") +
-			experiment("disabled", "", "sleep=1h") + experiment("second", `after = ["runs"]`, "exit=0") + experiment("never", "autostart = false", "exit=0")
+			experiment("second", `after = ["runs"]`, "exit=0") + experiment("never", "autostart = false", "exit=0")
 		h := st.begin(text)
-		h.awaitPhase(supervisor.Running, time.Minute, "runs", "disabled")
+		h.awaitPhase(supervisor.Running, time.Minute, "runs")
 		h.awaitPhase(supervisor.Backoff, time.Minute, "waits")
-		no := false
-		h.must(h.Enable(h.ctx(), "disabled", &no))
 		if err := h.Supervisor.Stop(st.Context(), "second"); err != nil {
 			st.Fatal(err)
 		}
@@ -143,7 +136,7 @@ func TestDrainedIsWantedAgain(t *testing.T) {
 		if s := h.status("runs"); s.Run != 2 || s.Attempt != 0 || s.LastResult != transient.Stopped {
 			st.Errorf("%+v", s)
 		}
-		for id, phase := range map[string]supervisor.Phase{"waits": supervisor.Backoff, "second": supervisor.Stopped, "never": supervisor.Idle, "disabled": supervisor.Stopped} {
+		for id, phase := range map[string]supervisor.Phase{"waits": supervisor.Backoff, "second": supervisor.Stopped, "never": supervisor.Idle} {
 			if s := h.status(id); s.Phase != phase {
 				st.Errorf("%+v", s)
 			}

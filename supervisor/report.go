@@ -41,6 +41,7 @@ type Status struct {
 	Since      time.Time // of the phase
 	Reason     string
 	WaitsFor   Check // which question of admission it fails on, while it is queued
+	Blocked    bool  // what it waits for has failed for good
 	Run        int   // number of the latest run; 0: none yet
 	Attempt    int   // restarts in a row
 	Requeues   int   // in a row, for heat or memory
@@ -177,7 +178,7 @@ func (s *Supervisor) statusOf(e *experiment) Status {
 	st := Status{
 		Config: e.cfg, Submission: e.submission, Phase: e.phase, Since: e.since, Reason: e.reason, WaitsFor: e.waits,
 		Run: e.run, Attempt: e.attempt, Requeues: e.requeues, Unit: e.unit, LastResult: e.last,
-		Hold: e.hold, Enabled: e.enabled, Autostart: e.autostart(), MemoryMax: e.memoryMax(),
+		Blocked: s.blocked(e), Hold: e.hold, Enabled: e.enabled, Autostart: e.autostart(), MemoryMax: e.memoryMax(),
 	}
 	switch e.phase {
 	case Queued:

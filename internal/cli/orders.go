@@ -37,6 +37,8 @@ func started(before, now control.Experiment) bool {
 		return true
 	case supervisor.Backoff:
 		return again
+	case supervisor.Queued:
+		return now.Blocked
 	}
 	return ended(now) || phase(now) == supervisor.Held
 }
@@ -59,7 +61,11 @@ func runs(now control.Experiment) error {
 	case supervisor.Running, supervisor.Frozen, supervisor.Succeeded:
 		return nil
 	}
-	return &failure{fmt.Errorf("%s has not been started: %s", now.Experiment, stand(now)), ExitFailed, "`brainjar why " + now.Experiment + "` says more"}
+	code := ExitFailed
+	if now.Blocked {
+		code = ExitNotAdmitted
+	}
+	return &failure{fmt.Errorf("%s has not been started: %s", now.Experiment, stand(now)), code, "`brainjar why " + now.Experiment + "` says more"}
 }
 
 // mustBe makes an error of another phase.

@@ -32,9 +32,9 @@ also after a restart of brainjar, until another start or set says otherwise.
 
 It waits until each runs, or has ended, and says on stderr what it waits for where
 that takes time. Exit codes beside those of all commands: 1 it could not be started
-or failed at once, 5 it may never start, or still waits after --timeout. --no-wait
-returns when the order is on disk. Ctrl-C and --timeout end the waiting alone: the
-order holds.` + manyHelp,
+or failed at once, 5 it may never start, waits for one that has failed for good, or
+still waits after --timeout. --no-wait returns when the order is on disk. Ctrl-C
+and --timeout end the waiting alone: the order holds.` + manyHelp,
 	}
 	o.flags(cmd)
 	cmd.Flags().StringVar(&request.Config, "config", "", "A path, put in the place of {config}")

@@ -68,7 +68,7 @@ func (s *submit) run(ctx context.Context, c *control.Client, args []string) erro
 	}
 	e, err := c.Submit(ctx, args[0], control.SubmitRequest{Keys: keys})
 	if err == nil && s.wait {
-		return waitFor(ctx, c, s.remote, []string{args[0]}, s.format)
+		return waitFor(ctx, c, s.remote, []string{args[0]}, true, s.format)
 	}
 	return s.remote.printAnswer(args[0], e, err, s.format)
 }

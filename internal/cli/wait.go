@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,9 +20,11 @@ func newWait(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "wait ID...", Short: "Wait until experiments have ended for good", GroupID: groupLook,
 		Long: `Wait until each experiment has succeeded, failed or been stopped, restarts and all,
-and say how. It goes on when brainjar is started again; after a minute without
-brainjar it gives up. Exit codes: 0 all have succeeded, 6 some have not, 1 --timeout
-has passed, 3 there is no brainjar, 4 an experiment that nobody knows.`,
+and say how. One that nobody wants (idle), or that waits for one that has failed for
+good, has not succeeded either; --all and --tag leave out those that nobody wants. It
+goes on when brainjar is started again; after a minute without brainjar it gives up.
+Exit codes: 0 all have succeeded, 6 some have not, 1 --timeout has passed, 3 there is
+no brainjar, 4 an experiment that nobody knows.`,
 		Args: func(cmd *cobra.Command, ids []string) error { return which.one(cmd, ids) },
 		RunE: r.asking(func(ctx context.Context, c *control.Client, ids []string) error {
 			names, err := r.names(ctx, c, &which, ids)
@@ -33,7 +36,7 @@ has passed, 3 there is no brainjar, 4 an experiment that nobody knows.`,
 				ctx, cancel = context.WithTimeoutCause(ctx, timeout, errTimeout)
 				defer cancel()
 			}
-			return waitFor(ctx, c, r, names, format)
+			return waitFor(ctx, c, r, names, len(ids) > 0, format)
 		}),
 	}
 	which.flags(cmd, r)
@@ -42,13 +45,17 @@ has passed, 3 there is no brainjar, 4 an experiment that nobody knows.`,
 	return cmd
 }
 
-// waitFor waits until experiments have ended for good, and tells of each how.
-func waitFor(ctx context.Context, c *control.Client, r *remote, ids []string, format string) error {
+// waitFor waits until experiments have ended for good, or will not begin, and tells of
+// each how. Those that nobody wants count if they are named.
+func waitFor(ctx context.Context, c *control.Client, r *remote, ids []string, named bool, format string) error {
+	unwanted := func(e control.Experiment) bool { return phase(e) == supervisor.Idle }
 	var failed failures
 	mention := r.mentioning()
 	reached, missing, err := await(ctx, c, ids, func(now control.Experiment, of control.Supervisor) bool {
 		switch {
-		case !ended(now):
+		case of.Ready && unwanted(now) && !named:
+			return true
+		case !ended(now) && !(of.Ready && (now.Blocked || unwanted(now))):
 			mention(now)
 			return false
 		case of.Leaving && phase(now) == supervisor.Stopped:
@@ -59,6 +66,9 @@ func waitFor(ctx context.Context, c *control.Client, r *remote, ids []string, fo
 		}
 		return true
 	})
+	if !named {
+		reached = slices.DeleteFunc(reached, unwanted)
+	}
 	for _, e := range reached {
 		if phase(e) != supervisor.Succeeded {
 			failed = append(failed, exitError(ExitAwaited)) // how it ended is what was asked for

@@ -29,6 +29,12 @@ command = ["/nonexistent/program"]
 restart = { policy = "on-failure", delay = "1h", max_delay = "1h" }
 [experiments.quick]
 command = ["true"]
+[experiments.after_broken]
+command = ["true"]
+after = ["broken"]
+[experiments.after_that]
+command = ["true"]
+after = { after_broken = "ended" }
 [experiments.deaf]
 command = ["x", "workload", "ignore=TERM", "sleep=1h"]
 stop_timeout = "1s"
@@ -86,8 +92,15 @@ func TestWait(t *testing.T) {
 	waits := d.start("wait", "long", "-o", "json")
 	d.run("kill", "long", "-s", "SIGUSR1").is(t, 0)
 	within(t.Fatalf, 10*time.Second, waits).is(t, 0, `"phase": "succeeded"`, `"last_result": "success"`)
+	d.run("wait", "next", "long").is(t, ExitAwaited, "next: idle", "long: succeeded")
+	d.run("wait", "--all").is(t, 0, "long: succeeded")
+	d.run("start", "after_broken", "after_that", "--no-wait").is(t, 0)
+	waits = d.start("wait", "after_that")
 	d.run("start", "broken", "--no-wait").is(t, 0)
 	d.run("wait", "broken").is(t, ExitAwaited, "broken: failed")
+	within(t.Fatalf, 10*time.Second, waits).is(t, ExitAwaited, "after_that: queued: after after_broken: queued")
+	d.run("start", "after_broken").is(t, ExitNotAdmitted, "after_broken has not been started: queued: after broken: failed")
+	d.run("status", "-o", "json", "after_that").is(t, 0, `"blocked": true`)
 }
 
 // What waits goes on when brainjar is started again, and learns what happened

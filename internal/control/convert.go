@@ -43,7 +43,7 @@ func experimentOf(s supervisor.Status) Experiment {
 	c := s.Config
 	e := Experiment{
 		Experiment: c.ID, Description: c.Description, Tags: c.Tags, Matrix: c.Matrix, Kind: string(c.Kind),
-		Phase: string(s.Phase), Reason: s.Reason, WaitsFor: string(s.WaitsFor), Since: s.Since,
+		Phase: string(s.Phase), Reason: s.Reason, WaitsFor: string(s.WaitsFor), Blocked: s.Blocked, Since: s.Since,
 		Priority: c.Priority, Autostart: s.Autostart, Enabled: s.Enabled, Hold: s.Hold,
 		Run: s.Run, Attempt: s.Attempt, MaxRestarts: maxRestarts(c), Requeues: s.Requeues,
 		QueuedAt: s.QueuedAt, DueAt: s.DueAt, LastResult: string(s.LastResult),

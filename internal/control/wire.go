@@ -30,6 +30,7 @@ type Experiment struct {
 	Phase       string    `json:"phase"`
 	Reason      string    `json:"reason,omitempty"`
 	WaitsFor    string    `json:"waits_for,omitempty"` // while it is queued: hold, heat, dependency, slots, budget, memory, gpu-memory, power-mode or place
+	Blocked     bool      `json:"blocked,omitempty"`   // what it waits for has failed for good: it starts only if somebody starts that
 	Since       time.Time `json:"since"`               // of the phase
 	Priority    int       `json:"priority"`
 	Autostart   bool      `json:"autostart"`          // as it counts: with the override

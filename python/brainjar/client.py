@@ -239,10 +239,11 @@ class Client:
         """Waits until an experiment has ended for good, and returns how.
 
         For good: it has succeeded, failed or was stopped, and no restart is due.
-        One that nobody wants (idle) is returned as it is. A restart of brainjar
+        One that nobody wants (idle), or that waits for one that has failed for good
+        (``blocked``), is returned as it is. A restart of brainjar
         meanwhile does not matter. WaitTimeoutError after ``timeout`` seconds.
         """
-        return self.until(id, lambda e: e.over or e.phase == "idle", timeout)
+        return self.until(id, lambda e: e.over or e.blocked or e.phase == "idle", timeout)
 
     def until(
         self, id: str, done: Callable[[Experiment], bool], timeout: Optional[float] = None

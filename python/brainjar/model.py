@@ -62,6 +62,7 @@ class Experiment:
     phase: str
     reason: str = ""
     waits_for: str = ""  # while it is queued: hold, dependency, slots, budget, heat, memory, gpu-memory, power-mode or place
+    blocked: bool = False  # what it waits for has failed for good: it starts only if somebody starts that
     since: Optional[datetime] = _time()  # of the phase
     description: str = ""
     tags: List[str] = _list()
