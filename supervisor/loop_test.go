@@ -51,11 +51,11 @@ func TestLoopGoesOnWhileSystemdHangs(t *testing.T) {
 // A start that systemd refuses is a failed run like any other.
 func TestRefusedStart(t *testing.T) {
 	onFake(t, func(st stage, fake *transienttest.Fake) {
-		fake.FailStart("brainjar-a.service", errors.New("writable path /data is missing"))
+		fake.FailStart("brainjar-a.service", errors.Join(errors.New("writable path /data is missing"), errors.New("so is /more")))
 		h := st.begin(head + experiment("a", "restart.max_restarts = 2", "sleep=1m"))
 		h.awaitPhase(supervisor.Failed, time.Minute, "a")
 		ends := h.ends("a")
-		if len(ends) != 3 || ends[0].Result != transient.StartFailed || !strings.Contains(h.status("a").Reason, "writable path /data is missing") {
+		if len(ends) != 3 || ends[0].Result != transient.StartFailed || !strings.Contains(h.status("a").Reason, "writable path /data is missing; so is /more") {
 			st.Errorf("%+v, reason %q", ends, h.status("a").Reason)
 		}
 		h.drain()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"brainjar/sensors"
@@ -191,7 +192,8 @@ func (s *Supervisor) startAnswered(e *experiment, run int, err error) {
 	case slices.ContainsFunc(uncounted, func(cause error) bool { return errors.Is(err, cause) }):
 		s.startLost(e, err)
 	default:
-		s.ended(e, transient.Outcome{Result: transient.StartFailed, ExitCode: -1, Detail: err.Error()}, nil)
+		reasons := strings.ReplaceAll(err.Error(), "\n", "; ") // of several errors.Join makes lines
+		s.ended(e, transient.Outcome{Result: transient.StartFailed, ExitCode: -1, Detail: reasons}, nil)
 	}
 }
 
