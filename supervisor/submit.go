@@ -67,6 +67,9 @@ func (s *Supervisor) submit(ctx context.Context, id string, sub Submission, made
 		if err := s.vacant(id); err != nil {
 			return nil, err
 		}
+		if slices.ContainsFunc(s.experiments, func(e *experiment) bool { return e.cfg.Matrix == id }) {
+			return nil, fmt.Errorf("%w: %s stands for all members of a matrix", ErrExists, id)
+		}
 		if e := s.byID[id]; e != nil {
 			if sub.Confined && e.submission.Owner != sub.Owner {
 				return nil, fmt.Errorf("%w: %s", ErrNotYours, e.submission.Owner)

@@ -154,12 +154,12 @@ func (o *order) wait(ctx context.Context, c *control.Client, given map[string]co
 	return reached, late, err
 }
 
-// mentioning returns a function that says on stderr what an experiment waits for, now
-// and then.
+// mentioning returns a function that says on stderr what an experiment waits for, or
+// what keeps it from running, now and then.
 func (r *remote) mentioning() func(control.Experiment) {
 	said := make(map[string]time.Time)
 	return func(now control.Experiment) {
-		if phase(now) == supervisor.Queued && now.Reason != "" && time.Since(said[now.Experiment]) > sayAgain {
+		if (phase(now) == supervisor.Queued || phase(now) == supervisor.Backoff) && now.Reason != "" && time.Since(said[now.Experiment]) > sayAgain {
 			said[now.Experiment] = time.Now()
 			fmt.Fprintf(r.stderr, "%s: %s\n", now.Experiment, stand(now))
 		}

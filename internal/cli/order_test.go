@@ -33,6 +33,7 @@ func TestHoldAndEnable(t *testing.T) {
 	d.run("release", "--tag", "llama").is(t, 0, "nothing to release")
 	d.run("wait", "b", "--timeout", "10s").is(t, ExitAwaited)
 	d.run("enable", "m").is(t, 0, "m.1: idle", "m.2: idle")
+	d.run("submit", "m", "--memory-max", "32M", "--", "true").is(t, ExitFailed, "m stands for all members of a matrix")
 	d.run("disable", "m.2").is(t, 0)
 	e := d.experiments(t, "m")
 	if e[0].Enabled == nil || !*e[0].Enabled || e[1].Enabled == nil || *e[1].Enabled {

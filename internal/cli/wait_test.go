@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"brainjar/supervisor"
+	"brainjar/transient"
 )
 
 // waiting has one slot, and experiments that end when they are told to.
@@ -57,6 +59,10 @@ func TestStartWaits(t *testing.T) {
 	d.run("start", "broken").is(t, ExitFailed, "broken has not been started", "failed")
 	d.run("start", "flaky").is(t, ExitFailed, "flaky has not been started: backoff", "restart 1 of 3 in")
 	d.run("stop", "flaky").is(t, 0, "flaky: stopped")
+	d.fake.FailStart("brainjar-deaf.service", fmt.Errorf("the unit is running already: %w", transient.ErrExists))
+	d.run("start", "deaf", "--timeout", "200ms").is(t, ExitNotAdmitted, "deaf: backoff: systemd did not start it: ", "running already")
+	d.run("stop", "deaf").is(t, 0, "deaf: stopped")
+	d.fake.FailStart("brainjar-deaf.service", nil)
 	d.run("start", "deaf").is(t, 0)
 	d.run("stop", "deaf", "--timeout", "100ms").is(t, ExitFailed, "deaf: not done within 100ms; the order holds")
 	d.run("stop", "deaf").is(t, 0, "deaf: stopped: did not end within its stop_timeout, killed")
@@ -98,7 +104,7 @@ func TestWait(t *testing.T) {
 	waits = d.start("wait", "after_that")
 	d.run("start", "broken", "--no-wait").is(t, 0)
 	d.run("wait", "broken").is(t, ExitAwaited, "broken: failed")
-	within(t.Fatalf, 10*time.Second, waits).is(t, ExitAwaited, "after_that: queued: after after_broken: queued")
+	within(t.Fatalf, 20*time.Second, waits).is(t, ExitAwaited, "after_that: queued: after after_broken: queued")
 	d.run("start", "after_broken").is(t, ExitNotAdmitted, "after_broken has not been started: queued: after broken: failed")
 	d.run("status", "-o", "json", "after_that").is(t, 0, `"blocked": true`)
 }
@@ -135,8 +141,9 @@ func TestInterrupted(t *testing.T) {
 	hasten(t, time.Minute)
 	d := newDaemon(t, waiting)
 	d.run("start", "long").is(t, 0)
-	start, waits := d.start("start", "next"), d.start("wait", "next")
+	start := d.start("start", "next")
 	start.awaitWords(t, "next: queued: 1 of 1 running")
+	waits := d.start("wait", "next")
 	waits.awaitWords(t, "next: queued: 1 of 1 running")
 	if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil { // which both of them hear
 		t.Fatal(err)

@@ -127,6 +127,10 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
+// lookAgain is how often what is waited for is looked at though nothing happened to it:
+// what it depends on may have failed for good.
+const lookAgain = 5 * time.Second
+
 // await watches experiments until done says of each that it has reached what is
 // waited for; done hears of each as often as there is news. It returns how those
 // stand that have, and the ids of the others, if ctx or brainjar ended first.
@@ -139,7 +143,7 @@ func await(ctx context.Context, c *control.Client, ids []string, done func(contr
 	if len(ids) > 1 {
 		asked = nil // all: one that is forgotten meanwhile does not matter to the others
 	}
-	for status, err := range watch(ctx, c, asked, 0) {
+	for status, err := range watch(ctx, c, asked, lookAgain) {
 		if err != nil {
 			return reached, missing, err
 		}
