@@ -5,6 +5,7 @@ package transient_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -298,10 +299,10 @@ func TestBusy(t *testing.T) {
 	answer := make(chan error, 1)
 	spec := b.spec("late", "exit=0")
 	go func() { answer <- b.Start(t.Context(), spec) }()
-	for time.Since(begin) < 2*limit { // each of these is heard through the proxy too
-		others.ended(others.start(others.spec("chatter", "exit=0")))
-		others.forget()
+	for i := 0; time.Since(begin) < 2*limit; i++ { // each of these is heard through the proxy too
+		others.ended(others.start(others.spec(fmt.Sprint("chatter", i), "exit=0")))
 	}
+	others.forget()
 	free()
 	if err := <-answer; err != nil {
 		t.Error(err)
