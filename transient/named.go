@@ -14,14 +14,15 @@ import (
 	"time"
 )
 
-// CheckNamed refuses a spec that names paths or accounts that are not there, each
-// in a line of the error: systemd would answer
-// with an exit status alone, and only after it had begun. It looks at file systems
-// and account databases, and so may take seconds.
+// CheckNamed refuses a spec that names paths, devices or accounts that are not there,
+// each in a line of the error: systemd would answer with an exit status alone, and only
+// after it had begun, or not at all. It looks at file systems and account databases,
+// and so may take seconds.
 func CheckNamed(spec Spec) error {
 	return errors.Join(
 		checkDirectory(spec.WorkingDirectory),
 		checkWritable(spec.WritablePaths),
+		checkDevices(spec.Devices),
 		checkEnvironmentFiles(spec.EnvironmentFiles),
 		checkAccount("user", "passwd", spec.User),
 		checkAccount("group", "group", spec.Group),
@@ -53,6 +54,23 @@ func checkWritable(paths []string) error {
 	for _, path := range paths {
 		_, err := os.Stat(path)
 		errs = append(errs, missing("writable_paths", err))
+	}
+	return errors.Join(errs...)
+}
+
+// checkDevices looks for the nodes: systemd leaves out what is not one, and says so in
+// its debug log alone.
+func checkDevices(devices []Device) error {
+	var errs []error
+	for _, d := range devices {
+		switch info, err := os.Stat(d.Path); {
+		case errors.Is(err, fs.ErrNotExist):
+			errs = append(errs, fmt.Errorf("devices: there is no %s on this machine", d.Path))
+		case err != nil:
+			errs = append(errs, missing("devices", err))
+		case info.Mode()&fs.ModeDevice == 0:
+			errs = append(errs, fmt.Errorf("devices: %s is not a device node", d.Path))
+		}
 	}
 	return errors.Join(errs...)
 }

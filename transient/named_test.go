@@ -15,6 +15,7 @@ func TestCheckNamed(t *testing.T) {
 	}
 	good := Spec{
 		WorkingDirectory: dir, WritablePaths: []string{dir, file}, User: "root", Group: "0",
+		Devices:          []Device{{"/dev/null", "rw"}},
 		EnvironmentFiles: []string{file, "-" + dir + "/absent", dir + "/*.env"},
 	}
 	if err := CheckNamed(good); err != nil {
@@ -22,12 +23,15 @@ func TestCheckNamed(t *testing.T) {
 	}
 	bad := Spec{
 		WorkingDirectory: file, WritablePaths: []string{dir + "/w"}, User: "nobody-of-that-name", Group: "no-such-group",
+		Devices:          []Device{{"/dev/null", "rw"}, {"/dev/no-such-device", "rw"}, {dir, "r"}},
 		EnvironmentFiles: []string{dir + "/absent", dir + "/*.none"},
 	}
 	got := strings.Split(strings.ReplaceAll(CheckNamed(bad).Error(), dir, "DIR"), "\n")
 	want := []string{
 		"working_directory: DIR/lab.env is not a directory",
 		"writable_paths: stat DIR/w: no such file or directory",
+		"devices: there is no /dev/no-such-device on this machine",
+		"devices: DIR is not a device node",
 		"environment_files: stat DIR/absent: no such file or directory (with a - before it, it may be absent)",
 		"environment_files: stat DIR/*.none: no such file or directory (with a - before it, it may be absent)",
 		"user: there is no user nobody-of-that-name on this machine",

@@ -14,8 +14,8 @@ import (
 const maxDoubted = 1 << 20 // bytes
 
 // doubts are things that systemd does not refuse before a run begins, or never says,
-// and that are hardly meant: a program that cannot be executed, a device that is not
-// there, lines of an environment file that are passed over.
+// and that are hardly meant: a program that cannot be executed, lines of an environment
+// file that are passed over.
 func doubts(c *config.Experiment) (warnings []string) {
 	command := c.CommandFor(1, 0)
 	if len(command) > 0 && filepath.IsAbs(command[0]) {
@@ -25,13 +25,6 @@ func doubts(c *config.Experiment) (warnings []string) {
 			warnings = append(warnings, fmt.Sprintf("command: there is no %s", command[0]))
 		case err == nil && (info.IsDir() || info.Mode()&0o111 == 0):
 			warnings = append(warnings, fmt.Sprintf("command: %s cannot be executed", command[0]))
-		}
-	}
-	for _, d := range c.Devices {
-		if strings.HasPrefix(d.Path, "/") {
-			if _, err := os.Stat(d.Path); os.IsNotExist(err) {
-				warnings = append(warnings, fmt.Sprintf("devices: there is no %s", d.Path))
-			}
 		}
 	}
 	for _, path := range c.EnvironmentFiles {

@@ -63,7 +63,7 @@ var experimentKeys = schema[Experiment]{
 		func(e *Experiment) *bool { return &e.GPU }),
 	field("gpu_memory", size, "", "GPU memory that it takes: no control group bounds it. On a Jetson it counts beside `memory_max`, elsewhere against the memory of the cards, all together. Where the board tells what each process uses, who uses more for `memory.grace` is stopped, and queued again, with the result `gpu-memory`.",
 		func(e *Experiment) *quantity.Bytes { return &e.GPUMemory }, atLeast(quantity.MiB)),
-	field("devices", listOf(device, "list of devices", `a list of devices like ["/dev/ttyUSB0 rw"]`), "[]", "Device nodes it may open, each with `r`, `w` or `rw` after it (`rw` if nothing is said); `m` allows making the node.",
+	field("devices", listOf(device, "list of devices", `a list of devices like ["/dev/ttyUSB0 rw"]`), "[]", "Device nodes it may open, each with `r`, `w` or `rw` after it (`rw` if nothing is said); `m` allows making the node. One that is not there when it starts refuses the start.",
 		func(e *Experiment) *[]Device { return &e.Devices }),
 
 	field("runtime_max", duration, "", "How long a run may last.",
