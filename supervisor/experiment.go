@@ -175,31 +175,35 @@ func (s *Supervisor) unmet(e *experiment) string {
 		if !ok {
 			continue // refused when the configuration was read
 		}
-		if met(dep.Condition, d) {
-			continue
+		if !met(dep.Condition, d) {
+			return waitsAfter(d)
 		}
-		words := "after " + dep.ID + ": " + string(d.phase)
-		if d.phase == Failed || d.phase == Stopped || d.phase == Held {
-			words += " (" + d.reason + ")"
-		}
-		return strings.TrimSuffix(words, " ()")
 	}
 	return ""
 }
 
-// blocked reports whether an experiment waits for one that has failed for good, or that
-// waits for such a one itself: it does not start unless somebody starts that.
-func (s *Supervisor) blocked(e *experiment) bool {
+// waitsAfter says that an experiment waits for another, as that stands.
+func waitsAfter(d *experiment) string {
+	words := "after " + d.cfg.ID + ": " + string(d.phase)
+	if d.phase == Failed || d.phase == Stopped || d.phase == Held {
+		words += " (" + d.reason + ")"
+	}
+	return strings.TrimSuffix(words, " ()")
+}
+
+// blocked says for whom an experiment waits that has failed for good, or that waits for
+// such a one itself: it does not start unless somebody starts that. "": for nobody.
+func (s *Supervisor) blocked(e *experiment) string {
 	if e.phase != Queued {
-		return false
+		return ""
 	}
 	for _, dep := range e.cfg.After {
 		d, ok := s.byID[dep.ID]
-		if ok && !met(dep.Condition, d) && (d.phase == Failed || s.blocked(d)) {
-			return true
+		if ok && !met(dep.Condition, d) && (d.phase == Failed || s.blocked(d) != "") {
+			return waitsAfter(d)
 		}
 	}
-	return false
+	return ""
 }
 
 func met(condition config.Condition, d *experiment) bool {

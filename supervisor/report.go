@@ -178,11 +178,14 @@ func (s *Supervisor) statusOf(e *experiment) Status {
 	st := Status{
 		Config: e.cfg, Submission: e.submission, Phase: e.phase, Since: e.since, Reason: e.reason, WaitsFor: e.waits,
 		Run: e.run, Attempt: e.attempt, Requeues: e.requeues, Unit: e.unit, LastResult: e.last,
-		Blocked: s.blocked(e), Hold: e.hold, Enabled: e.enabled, Autostart: e.autostart(), MemoryMax: e.memoryMax(),
+		Hold: e.hold, Enabled: e.enabled, Autostart: e.autostart(), MemoryMax: e.memoryMax(),
 	}
 	switch e.phase {
 	case Queued:
 		st.QueuedAt = e.queuedAt
+		if why := s.blocked(e); why != "" { // and what else it waits for does not matter
+			st.Blocked, st.Reason, st.WaitsFor = true, why, CheckDependency
+		}
 	case Backoff:
 		st.DueAt = e.due
 	}

@@ -69,10 +69,11 @@ func TestStartNamesWhatIsMissing(t *testing.T) {
 	b := newBench(t, transient.Options{})
 	b.synced(1)
 	for want, change := range map[string]func(*transient.Spec){
-		"there is no user nobody-of-that-name": func(s *transient.Spec) { s.User = "nobody-of-that-name" },
-		"there is no group no-such-group":      func(s *transient.Spec) { s.Group = "no-such-group" },
-		"environment_files: stat /nonexistent": func(s *transient.Spec) { s.EnvironmentFiles = []string{"/nonexistent"} },
-		"working_directory: stat /nonexistent": func(s *transient.Spec) { s.WorkingDirectory = "/nonexistent" },
+		"there is no user nobody-of-that-name":  func(s *transient.Spec) { s.User = "nobody-of-that-name" },
+		"there is no group no-such-group":       func(s *transient.Spec) { s.Group = "no-such-group" },
+		"environment_files: stat /nonexistent":  func(s *transient.Spec) { s.EnvironmentFiles = []string{"/nonexistent"} },
+		"devices: there is no /dev/nonexistent": func(s *transient.Spec) { s.Devices = []transient.Device{{Path: "/dev/nonexistent", Access: "rw"}} },
+		"working_directory: stat /nonexistent":  func(s *transient.Spec) { s.WorkingDirectory = "/nonexistent" },
 	} {
 		spec := b.spec("missing", "sleep=1h")
 		change(&spec)

@@ -51,7 +51,8 @@ with --detach-on-hangup it runs on. When brainjar is started anew this command f
 it again.
 
 Exit codes: that of the command; 128 and the number of the signal that killed it;
-127 the command was not found, 126 it cannot be executed, 125 brainjar failed.`,
+127 the command was not found, 126 it cannot be executed, 125 brainjar failed, or what
+it waits for has failed for good.`,
 		Example: `  brainjar exec --memory-max 8G --gpu -- python3 eval.py < questions.txt > answers.txt
   parallel brainjar exec --memory-max 2G -- ./probe {} ::: 1 2 3 4`,
 		Args: func(cmd *cobra.Command, args []string) error {

@@ -42,6 +42,24 @@ command = ["x", "workload", "ignore=TERM", "sleep=1h"]
 stop_timeout = "1s"
 `
 
+// What waits for one that failed for good, now or later, does not wait without end in
+// the foreground, and nothing is left of it.
+func TestExecIsBlocked(t *testing.T) {
+	hasten(t, time.Minute)
+	d := newDaemon(t, waiting)
+	d.run("start", "broken").is(t, ExitFailed)
+	blocked := d.start("exec", "--id", "x", "--memory-max", "16M", "--after", "after_that", "--", "true")
+	d.awaitPhase(t, "x", supervisor.Queued)
+	d.run("start", "after_broken", "after_that").is(t, ExitNotAdmitted)
+	within(t.Fatalf, 10*time.Second, blocked).is(t, exitExecFailed, "x: it cannot start: after after_that: queued")
+	d.run("start", "long").is(t, 0)
+	later := d.start("exec", "--id", "y", "--memory-max", "16M", "--after", "long", "--", "true")
+	d.awaitPhase(t, "y", supervisor.Queued)
+	d.run("kill", "--signal", "USR2", "long").is(t, 0)
+	within(t.Fatalf, 10*time.Second, later).is(t, exitExecFailed, "y: it cannot start: after long: failed (exited with code 3)")
+	d.run("status", "x", "y").is(t, ExitUnknown, "no experiment x", "no experiment y")
+}
+
 func TestStartWaits(t *testing.T) {
 	hasten(t, time.Minute)
 	d := newDaemon(t, waiting)

@@ -41,7 +41,8 @@ type ExecTold struct {
 	Ended *Ended `json:"ended,omitempty"` // it has ended, and this is the last line
 }
 
-// Ended is how an experiment ended.
+// Ended is how an experiment ended, or, in the phase queued, why it does not begin: what
+// it waits for has failed for good.
 type Ended struct {
 	Phase    string `json:"phase"`
 	Result   string `json:"result"`
@@ -150,14 +151,19 @@ func (s *Server) attend(ctx context.Context, x *execution, sub supervisor.Submis
 	<-gone
 }
 
-// follow tells the client what becomes of the experiment, and returns how it ended; nil
-// if the context ended before.
+// follow tells the client what becomes of the experiment, and returns how it ended, or
+// why it does not begin; nil if the context ended before.
 func (x *execution) follow(ctx context.Context) *Ended {
+	queued := true // as far as is known
 	for look := true; ; {
 		if look {
 			r, err := x.s.Supervisor.Report(ctx, x.id)
-			if err == nil && len(r.Experiments) == 1 && r.Experiments[0].Phase.Over() {
+			switch {
+			case err != nil || len(r.Experiments) != 1:
+			case r.Experiments[0].Phase.Over():
 				return x.s.endedBefore(ctx, r.Experiments[0])
+			case r.Experiments[0].Blocked:
+				return &Ended{Phase: string(r.Experiments[0].Phase), Reason: "it cannot start: " + r.Experiments[0].Reason}
 			}
 		}
 		events, behind, err := x.s.Hub.After(ctx, x.since)
@@ -168,8 +174,11 @@ func (x *execution) follow(ctx context.Context) *Ended {
 		for _, e := range events {
 			x.since = e.ID
 			if e.Experiment != x.id {
+				other := supervisor.Phase(e.To) // which it may wait for
+				look = look || queued && (other == supervisor.Failed || other == supervisor.Queued)
 				continue
 			}
+			queued = supervisor.Phase(e.To) == supervisor.Queued
 			if !x.tell(ExecTold{Event: &e}) {
 				return nil
 			}
