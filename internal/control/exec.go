@@ -293,11 +293,13 @@ func (e Ended) Status() int {
 		return 128 + int(unix.SIGKILL)
 	case e.Result != string(transient.StartFailed):
 		return 125
-	case strings.Contains(reason, "working_directory"), strings.Contains(reason, "at step ") && !strings.Contains(reason, "at step exec"):
+	case strings.Contains(reason, "cannot find program"):
+		return 127
+	case len(keysIn(reason)) > 0, strings.Contains(reason, "at step ") && !strings.Contains(reason, "at step exec"):
 		return 125 // it is not about the command
 	case strings.Contains(reason, "permission denied"), strings.Contains(reason, "exec format error"):
 		return 126
-	case strings.Contains(reason, "no such file"), strings.Contains(reason, "cannot find program"), strings.Contains(reason, "not found"):
+	case strings.Contains(reason, "no such file"), strings.Contains(reason, "not found"):
 		return 127
 	}
 	return 125

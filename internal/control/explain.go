@@ -18,6 +18,7 @@ type lastRun struct {
 	Result     string         `json:"result"`
 	ExitCode   *int           `json:"exit_code"`
 	Signal     string         `json:"signal"`
+	Reason     string         `json:"reason"`
 	MemoryMax  quantity.Bytes `json:"memory_max"`
 	MemoryPeak quantity.Bytes `json:"memory_peak"`
 	figures
@@ -150,7 +151,7 @@ func (x *explanation) ending(e Experiment, r lastRun) {
 	}
 	words += " with result " + r.Result
 	var advice string
-	failed := true
+	wrote := true // there may be output that says more
 	switch transient.Result(r.Result) {
 	case transient.OOMKill:
 		words += fmt.Sprintf(": killed at memory_max %s", r.MemoryMax)
@@ -173,17 +174,20 @@ func (x *explanation) ending(e Experiment, r lastRun) {
 	case transient.Watchdog:
 		advice = "it must send WATCHDOG=1 more often than watchdog says, or that must be longer"
 	case transient.StartFailed:
-		advice = "look at command, user and working_directory"
+		wrote, advice = false, "look at command, user and working_directory"
+		if keys := keysIn(r.Reason); len(keys) > 0 {
+			advice = "look at " + strings.Join(keys, ", ")
+		}
 	case supervisor.ResultGPUMemory:
 		advice = "raise gpu_memory, or let it use less, such as a smaller context or batch"
 	case supervisor.ResultProbe:
 		advice = "look at what its probe checks"
 	default:
-		failed = false
+		wrote = false
 	}
 	x.say("%s.", words+r.tainted())
 	x.felt(r.figures, "It")
-	if failed {
+	if wrote {
 		x.advice = append([]string{fmt.Sprintf("`brainjar logs %s --run %d` shows what it wrote", e.Experiment, r.Run)}, x.advice...)
 	}
 	if advice != "" {

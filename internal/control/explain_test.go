@@ -99,7 +99,12 @@ func TestExplain(t *testing.T) {
 			"`brainjar logs a --run 3` shows what it wrote|`brainjar start a` tries again, with its count of restarts begun anew"},
 		{"never ran", failed("cannot find program x"), Supervisor{}, ended("start-failed", func(r *lastRun) { r.StartedAt = time.Time{} }),
 			"a has failed: cannot find program x.|Run 3 ended at " + at + " with result start-failed.",
-			"look at command, user and working_directory|`brainjar logs a --run 3` shows what it wrote|`brainjar start a` tries again, with its count of restarts begun anew"},
+			"look at command, user and working_directory|`brainjar start a` tries again, with its count of restarts begun anew"},
+		{"refused", failed("no GPU"), Supervisor{}, ended("start-failed", func(r *lastRun) {
+			r.StartedAt, r.Reason = time.Time{}, "cannot grant gpu = true: this machine has no GPU; devices: there is no /dev/user on this machine"
+		}),
+			"a has failed: no GPU.|Run 3 ended at " + at + " with result start-failed.",
+			"look at devices, gpu|`brainjar start a` tries again, with its count of restarts begun anew"},
 		{"lost", Experiment{Phase: "stopped", Reason: "lost: power"}, Supervisor{}, ended("lost", func(r *lastRun) { r.StartedAt = now }),
 			"a was stopped: lost: power.|Run 3 ended at " + at + " after 0s with result lost.", "`brainjar start a` starts it again"},
 	} {

@@ -19,9 +19,12 @@ func TestExecStatus(t *testing.T) {
 		{control.Ended{Result: "lost"}, 125},
 		{control.Ended{Result: "start-failed", Reason: "Failed at step EXEC spawning /no/such: No such file or directory"}, 127},
 		{control.Ended{Result: "start-failed", Reason: "cannot find program nosuch in /bin"}, 127},
+		{control.Ended{Result: "start-failed", Reason: "cannot find program group in /bin"}, 127},
 		{control.Ended{Result: "start-failed", Reason: "Failed at step EXEC spawning /etc/passwd: Permission denied"}, 126},
 		{control.Ended{Result: "start-failed", Reason: "Failed at step CHDIR spawning /bin/true: No such file or directory"}, 125},
 		{control.Ended{Result: "start-failed", Reason: "this machine refuses it: cannot use working_directory: stat /nope: no such file or directory"}, 125},
+		{control.Ended{Result: "start-failed", Reason: "writable_paths: stat /nope: no such file or directory"}, 125},
+		{control.Ended{Result: "start-failed", Reason: "devices: there is no /dev/nope on this machine"}, 125},
 		{control.Ended{Result: "start-failed", Reason: "user: there is no user nosuch on this machine"}, 125},
 	} {
 		if got := c.ended.Status(); got != c.want {
