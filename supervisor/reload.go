@@ -148,7 +148,7 @@ func (s *Supervisor) plan(r rereading, restart bool) Plan {
 			p.Steps = append(p.Steps, Step{Experiment: c.ID, Effect: Add, Words: addWords(c)})
 			continue
 		}
-		if keys := e.base.Differences(c); len(keys) > 0 || e.submission != nil || restart && e.isOutdated() {
+		if keys := e.base.Differences(c); len(keys) > 0 || e.submission != nil || e.isOutdated() {
 			p.amend(e, c, restart)
 		}
 	}
@@ -161,7 +161,7 @@ func (s *Supervisor) plan(r rereading, restart bool) Plan {
 		c, err := build(r.new, e.cfg.ID, *e.submission, e.overrides, others)
 		if err != nil {
 			p.Warnings = append(p.Warnings, fmt.Sprintf("%s stays as it is, it could not be made any more: %v", e.cfg.ID, err))
-		} else if len(e.base.Differences(c)) > 0 || restart && e.isOutdated() {
+		} else if len(e.base.Differences(c)) > 0 || e.isOutdated() {
 			p.amend(e, c, restart)
 		}
 	}
@@ -183,7 +183,7 @@ func (p *Plan) amend(e *experiment, c *config.Experiment, restart bool) {
 	keys := e.base.Differences(c)
 	step := Step{Experiment: c.ID, Effect: Amend, Keys: keys}
 	late := needRun(keys)
-	if restart && e.isOutdated() { // since an earlier reload
+	if e.isOutdated() { // since an earlier reload
 		late = union(e.outdated, late)
 		step.Keys = union(step.Keys, late)
 	}

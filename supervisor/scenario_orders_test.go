@@ -230,6 +230,13 @@ func reloading(st stage) {
 	if late := h.status("late"); !slices.Equal(late.Outdated, []string{"stop_timeout"}) {
 		st.Errorf("outdated %q", late.Outdated)
 	}
+	for _, look := range []func(context.Context) (supervisor.Plan, error){h.Plan, func(ctx context.Context) (supervisor.Plan, error) { return h.Reload(ctx, false) }} {
+		left, err := look(h.ctx())
+		h.must(err)
+		if len(left.Steps) != 1 || left.Steps[0].Experiment != "late" || left.Steps[0].Effect != supervisor.Renew || left.Steps[0].Words != "takes effect with its next run: stop_timeout" {
+			st.Errorf("what runs outdated is left to do: %+v", left)
+		}
+	}
 	if end := h.ends("goes"); len(end) != 1 || end[0].Result != transient.Stopped {
 		st.Errorf("ended with %+v", end)
 	}

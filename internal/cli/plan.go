@@ -16,6 +16,7 @@ func newPlan(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "plan", Short: "Show what a reload would do", GroupID: groupDaemon,
 		Long: `Read the configuration again and show what a reload would do: nothing is changed.
+What runs without a change of an earlier reload, which needs a restart, is shown too.
 Exit code 78: it has errors, each of which is told.`,
 		Args: wants(),
 		RunE: r.asking(func(ctx context.Context, c *control.Client, _ []string) error {
