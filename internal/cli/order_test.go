@@ -164,6 +164,12 @@ func TestPlanAndReload(t *testing.T) {
 	d.write("[experiments.a]\ncomand = 1\n")
 	d.run("reload").is(t, ExitConfig, "brainjar.toml:2: experiments.a.comand: unknown key; did you mean command?")
 	d.run("plan").is(t, ExitConfig, "comand")
+	if err := os.Remove(d.config); err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"reload", "plan"} {
+		d.run(verb).is(t, ExitConfig, "cannot read the configuration "+d.config+": no such file or directory")
+	}
 	d.run("status").is(t, 0, "running")
 }
 

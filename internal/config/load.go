@@ -18,13 +18,16 @@ const maxFile = 1 << 20
 // maxExperiments is how many experiments a configuration may have.
 const maxExperiments = 10000
 
+// ErrUnreadable says that there is no main file, or that it cannot be read.
+var ErrUnreadable = errors.New("cannot read the configuration")
+
 // Load reads the main file and what it includes. For files that say something
-// wrong the error is Errors, with everything that is wrong; else it says why
-// the main file cannot be read.
+// wrong the error is Errors, with everything that is wrong; else it is ErrUnreadable,
+// and says why.
 func Load(path string) (*Config, error) {
 	text, err := readFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the configuration %w", err)
+		return nil, fmt.Errorf("%w %w", ErrUnreadable, err)
 	}
 	return load(path, text)
 }

@@ -18,6 +18,7 @@ var answers = []struct {
 	hint   string
 }{
 	{supervisor.ErrUnknown, http.StatusNotFound, CodeUnknown, "`brainjar status` shows all"},
+	{config.ErrUnreadable, http.StatusUnprocessableEntity, CodeConfig, ""},
 	{supervisor.ErrNeverFits, http.StatusUnprocessableEntity, CodeNotAdmitted, ""},
 	{supervisor.ErrRefused, http.StatusUnprocessableEntity, CodeNotAdmitted, "`brainjar check CONFIG` shows what this machine can enforce"},
 	{supervisor.ErrNotYours, http.StatusForbidden, CodeForbidden, ""},
