@@ -70,10 +70,13 @@ not succeed, 78 the configuration has errors.`,
 		}
 		args := c.Args
 		if args == nil {
-			continue
+			args = cobra.ArbitraryArgs
 		}
 		c.Args = func(cmd *cobra.Command, given []string) error {
 			err := args(cmd, given)
+			if err == nil {
+				err = checkIDs(idsIn(cmd.Use, given)...)
+			}
 			var told *failure
 			if err != nil && !errors.As(err, &told) {
 				return usageError(cmd, err)

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"reflect"
@@ -31,6 +32,26 @@ func TestScript(t *testing.T) {
 			"status": wantStatus,
 		},
 	})
+}
+
+// No command asks brainjar about what cannot be an id.
+func TestNotAnID(t *testing.T) {
+	const hint = `error: "../x" is not an id: 1 to 64 letters, digits, _, - and . are allowed, with a letter or digit first`
+	more := map[string][]string{"set": {"priority=1"}, "submit": {"--", "true"}, "adopt": {"--pid", "1"}}
+	tried := 0
+	for _, c := range newRoot(io.Discard, io.Discard).Commands() {
+		if strings.Contains(c.Use, "ID") {
+			tried++
+			d := &testDaemon{socket: "/nonexistent", fatal: t.Fatalf}
+			d.run(append([]string{c.Name(), "../x"}, more[c.Name()]...)...).is(t, ExitUsage, hint, "hint: see `brainjar "+c.Name()+" --help`")
+		}
+	}
+	if tried < 15 {
+		t.Errorf("tried %d commands", tried)
+	}
+	d := &testDaemon{socket: "/nonexistent", fatal: t.Fatalf}
+	d.run("exec", "--id", "../x", "--", "true").is(t, ExitUsage, hint)
+	d.run("stop", "a", "b/../c").is(t, ExitUsage, `"b/../c"`)
 }
 
 // call runs the command line; the files, and the directory for import, that it names

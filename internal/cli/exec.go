@@ -59,7 +59,10 @@ it waits for has failed for good.`,
 			if dash := cmd.ArgsLenAtDash(); dash != 0 || len(args) == 0 {
 				return usageError(cmd, errors.New("write the command, and nothing else, after --"))
 			}
-			return nil
+			if x.id == "" {
+				return nil
+			}
+			return checkIDs(x.id)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := r.client()

@@ -33,6 +33,29 @@ func wants(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// idsIn are those of the arguments that a command calls ids in its help.
+func idsIn(use string, given []string) []string {
+	for _, word := range strings.Fields(use) {
+		switch strings.Trim(word, "[]") {
+		case "ID":
+			return given[:min(1, len(given))]
+		case "ID...":
+			return given
+		}
+	}
+	return nil
+}
+
+// checkIDs refuses what cannot be the id of an experiment, before brainjar is asked.
+func checkIDs(ids ...string) error {
+	for _, id := range ids {
+		if err := config.CheckID(id); err != nil {
+			return fmt.Errorf("%q is not an id: %w", id, err)
+		}
+	}
+	return nil
+}
+
 // wrongArgs says what arguments a command wants, and what it got instead.
 func wrongArgs(cmd *cobra.Command, what string, given []string) error {
 	if len(given) == 0 {

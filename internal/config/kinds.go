@@ -46,7 +46,7 @@ var (
 	webAddress = kind[string]{"URL", `a URL like "http://127.0.0.1:8080/health"`, text.parse}
 
 	tag = written("word", `a word like "llama"`, func(s string) (string, error) {
-		if err := checkID(s); err != nil {
+		if err := CheckID(s); err != nil {
 			return "", fmt.Errorf("%q is not a tag: %w", s, err)
 		}
 		return s, nil
@@ -55,8 +55,8 @@ var (
 
 var idForm = lazily(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 
-// checkID returns what is wrong with an experiment's id, nil if nothing is.
-func checkID(id string) error {
+// CheckID returns what is wrong with an experiment's id, nil if nothing is.
+func CheckID(id string) error {
 	if idForm().MatchString(id) {
 		return nil
 	}

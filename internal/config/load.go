@@ -146,7 +146,7 @@ func (l *loader) layered(id string, head place, own table) *Experiment {
 
 // addExperiment adds an experiment, or the members of its matrix.
 func (l *loader) addExperiment(id string, head place, own table) {
-	if err := checkID(id); err != nil {
+	if err := CheckID(id); err != nil {
 		l.errors.add(head, "", "%q is not an id: %v", id, err)
 	}
 	e := l.layered(id, head, own)
@@ -163,7 +163,7 @@ func (l *loader) addExperiment(id string, head place, own table) {
 	for _, member := range members {
 		if member.Matrix != "" {
 			at := e.written.where("matrix")
-			if err := checkID(member.ID); err != nil {
+			if err := CheckID(member.ID); err != nil {
 				l.errors.add(at, "", "makes the id %q: %v", member.ID, err)
 			}
 			l.claim(member.ID, at)

@@ -24,7 +24,7 @@ func (c *Config) Submitted(id string, keys Keys, others []string) (*Experiment, 
 	}
 	l := &loader{config: c, defaults: c.defaults}
 	head := place{doc: new(document)}
-	if err := checkID(id); err != nil {
+	if err := CheckID(id); err != nil {
 		l.errors.add(head, "", "%q is not an id: %v", id, err)
 	}
 	e := l.layered(id, head, own)

@@ -15,7 +15,7 @@ func (c *Config) FromTemplate(id, configPath string) (*Experiment, error) {
 	if c.Template == nil {
 		return nil, fmt.Errorf("cannot make experiment %q: %w", id, ErrNoTemplate)
 	}
-	if err := checkID(id); err != nil {
+	if err := CheckID(id); err != nil {
 		return nil, Errors{{Message: fmt.Sprintf("%q is not an id: %v", id, err)}}
 	}
 	if len(c.Select(id)) > 0 {
