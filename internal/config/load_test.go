@@ -138,6 +138,20 @@ func TestIncludes(t *testing.T) {
 	}
 }
 
+// Where people mean directories of any depth, silence would be no experiments at all.
+func TestIncludeOfAnyDepth(t *testing.T) {
+	path := write(t, map[string]string{
+		"config.toml":    "[supervisor]\nmax_concurrent = 2\ninclude = [\"d/**/*.toml\"]\n",
+		"d/e/f/a.toml":   "command = [\"true\"]\nmemory_max = \"1G\"\n",
+		"d/e/f/g/b.toml": "command = [\"true\"]\nmemory_max = \"1G\"\n",
+	})
+	got := strings.ReplaceAll(problems(t, path).Error(), filepath.Dir(path)+"/", "")
+	want := `config.toml:3: supervisor.include: element 1: "d/**/*.toml": ** does not mean directories of any depth here; write a pattern for each, like "d/*.toml" and "d/*/*.toml"`
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestBadIncludes(t *testing.T) {
 	path := write(t, map[string]string{
 		"config.toml": "[supervisor]\ninclude = [\"d/*.toml\", \"absent.toml\"]\n" +

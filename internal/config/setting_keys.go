@@ -22,7 +22,7 @@ var settingKeys = schema[Config]{
 		func(c *Config) *time.Duration { return &c.Supervisor.Breaker.Within }, moreThan(time.Duration(0))),
 	field("supervisor.stop_timeout", duration, `"30s"`, "The `stop_timeout` of experiments that have none of their own.",
 		func(c *Config) *time.Duration { return &c.Supervisor.StopTimeout }, atLeast(time.Second)),
-	field("supervisor.include", listOf(includePattern, "list of paths", `a list of paths like ["experiments.d/*.toml"]`), "[]", "Files of one experiment each: the keys of an experiment at top level, the id being the file's name without `.toml`. Relative to the main file's directory; hidden files are left out.",
+	field("supervisor.include", listOf(includePattern, "list of paths", `a list of paths like ["experiments.d/*.toml"]`), "[]", "Files of one experiment each: the keys of an experiment at top level, the id being the file's name without `.toml`. Relative to the main file's directory; hidden files are left out; `*` does not go down into directories.",
 		func(c *Config) *[]string { return &c.Supervisor.Include }),
 	field("supervisor.keep_orphans", yesNo, "false", "Leave experiments running that vanished from the configuration. They take their slot and their memory until they end. Without it they are stopped, by their stop signal alone.",
 		func(c *Config) *bool { return &c.Supervisor.KeepOrphans }),
@@ -68,6 +68,9 @@ var includePattern = written("path", `a path like "experiments.d/*.toml"`, func(
 	}
 	if !strings.HasSuffix(s, ".toml") || strings.ContainsRune(s, 0) {
 		return "", errors.New("must end in .toml: the name of the file before it is the experiment's id")
+	}
+	if strings.Contains(s, "**") {
+		return "", fmt.Errorf("%q: ** does not mean directories of any depth here; write a pattern for each, like \"d/*.toml\" and \"d/*/*.toml\"", s)
 	}
 	return s, nil
 })
