@@ -50,7 +50,11 @@ func Preview(ctx context.Context, cfg *config.Config, m Machine) []Forecast {
 		}
 		demand := Demand{Memory: c.MemoryMax + m.Board.shared(c.GPUMemory), GPU: c.GPUMemory, Mode: c.PowerMode}
 		if len(c.After) > 0 {
-			demand.Waits = fmt.Sprintf("after %s: %s", c.After[0].ID, Queued)
+			phase := Queued
+			if d, ok := cfg.Experiment(c.After[0].ID); ok && !d.Autostart {
+				phase = Idle
+			}
+			demand.Waits = fmt.Sprintf("after %s: %s", c.After[0].ID, phase)
 		}
 		candidates = append(candidates, Candidate{ID: c.ID, Priority: c.Priority, Demand: demand})
 		asked = append(asked, f)
