@@ -25,6 +25,7 @@ type tracked struct {
 
 	since   uint64   // monotonic µs: what began before is an older invocation
 	began   uint64   // monotonic µs: when this invocation began
+	begins  uint32   // the job that starts this invocation; 0: not seen
 	order   *order   // the Start that waits for the unit
 	started bool     // Started was sent for this invocation
 	ended   bool     // Ended was sent for this invocation
@@ -172,7 +173,10 @@ func (m *Manager) apply(c *conn, t *tracked, s unitState, found bool) {
 			}
 			m.succeed(t)
 		}
-		t.unit.Invocation, t.began = s.invocation, s.began
+		t.unit.Invocation, t.began, t.begins = s.invocation, s.began, 0
+	}
+	if t.begins == 0 && s.active != "deactivating" {
+		t.begins = s.job
 	}
 	t.state = s
 	if t.order != nil {
@@ -182,8 +186,8 @@ func (m *Manager) apply(c *conn, t *tracked, s unitState, found bool) {
 		return
 	}
 	t.unit.MainPID, t.unit.Since = t.service.mainPID, s.entered
-	if t.scope == nil && s.job != 0 && s.left > s.began && (t.unit.Kind == Scope || s.active == "deactivating") {
-		t.asked = true // a job that takes an active unit down is a stop, whether or not the recorder sees it
+	if t.scope == nil && t.takenDown(s) {
+		t.asked = true // whether or not the recorder sees it
 	}
 	if t.scope != nil {
 		t.unit.MainPID = t.scope.child.pid
@@ -201,6 +205,18 @@ func (m *Manager) apply(c *conn, t *tracked, s unitState, found bool) {
 	case found && s.active == "activating":
 		m.stream.put(Started{Unit: t.unit, Found: true, Loading: true})
 	}
+}
+
+// takenDown reports whether a job ends a unit, which is a stop: one that was active has
+// no other when it goes, and one that was not has another than that of its start.
+func (t *tracked) takenDown(s unitState) bool {
+	switch {
+	case s.job == 0 || s.active != "deactivating" && t.unit.Kind != Scope:
+		return false
+	case s.left > s.began:
+		return true
+	}
+	return s.active == "deactivating" && t.begins != 0 && t.begins != s.job
 }
 
 // begin sends Started, after the limits were read back. A unit without the
