@@ -64,7 +64,7 @@ func (s *Supervisor) warnOnce(warning string) {
 // already when brainjar came, or one that somebody else restarted.
 func (s *Supervisor) started(ev transient.Started) {
 	e := s.byID[ev.Unit.Experiment]
-	if e == nil {
+	if e == nil || s.orphaned(ev.Unit.Invocation) { // whose experiment may have come back meanwhile
 		s.foundOrphan(ev)
 		return
 	}
@@ -157,7 +157,7 @@ func (s *Supervisor) noteEnd(ev transient.Ended) {
 	switch {
 	case !s.ready && (e == nil || e.phase == Idle):
 		s.away = append(s.away, ev)
-	case e == nil:
+	case e == nil || s.orphaned(ev.Unit.Invocation):
 		s.bystander(ev)
 	case e.ownsEnd(ev.Unit):
 		s.take(e, ev)

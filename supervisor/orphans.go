@@ -29,7 +29,8 @@ type orphan struct {
 // foundOrphan takes a unit that runs and belongs to nobody.
 func (s *Supervisor) foundOrphan(ev transient.Started) {
 	if known := s.orphans[ev.Unit.Name]; known != nil && known.unit.Invocation == ev.Unit.Invocation {
-		return // told again after a reconnection
+		known.unit, known.holds = ev.Unit, max(known.holds, ev.Effective.MemoryMax)
+		return // told again: after a reconnection, or because it was loading
 	}
 	o := &orphan{unit: ev.Unit, holds: ev.Effective.MemoryMax}
 	s.orphans[ev.Unit.Name] = o
