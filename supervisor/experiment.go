@@ -192,18 +192,21 @@ func waitsAfter(d *experiment) string {
 }
 
 // blocked says for whom an experiment waits that has failed for good, or that waits for
-// such a one itself: it does not start unless somebody starts that. "": for nobody.
-func (s *Supervisor) blocked(e *experiment) string {
-	if e.phase != Queued {
-		return ""
-	}
-	for _, dep := range e.cfg.After {
-		d, ok := s.byID[dep.ID]
-		if ok && !met(dep.Condition, d) && (d.phase == Failed || s.blocked(d) != "") {
-			return waitsAfter(d)
+// such a one itself: it does not start unless somebody starts that. "": for nobody. known
+// are the answers that were found, for many may wait for the same; in a circle nobody has
+// failed.
+func (s *Supervisor) blocked(e *experiment, known map[*experiment]string) string {
+	if _, asked := known[e]; !asked && e.phase == Queued {
+		known[e] = ""
+		for _, dep := range e.cfg.After {
+			d, ok := s.byID[dep.ID]
+			if ok && !met(dep.Condition, d) && (d.phase == Failed || s.blocked(d, known) != "") {
+				known[e] = waitsAfter(d)
+				break
+			}
 		}
 	}
-	return ""
+	return known[e]
 }
 
 func met(condition config.Condition, d *experiment) bool {

@@ -1,9 +1,11 @@
 package supervisor_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"brainjar/internal/config"
 	"brainjar/supervisor"
 	"brainjar/transient"
 	"brainjar/transient/transienttest"
@@ -103,6 +105,51 @@ func TestDisabledStaysAway(t *testing.T) {
 		time.Sleep(time.Minute)
 		if a := h.status("a"); a.Phase != supervisor.Stopped || a.Run != 2 || a.LastResult != transient.Lost {
 			st.Errorf("after a power cut: %+v", a)
+		}
+		h.drain()
+	})
+}
+
+// In a pipeline each of whose stages waits for all of the one before there are more ways
+// than could be walked: what cannot start is found in no time all the same.
+func TestBlockedPipeline(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		text := head + experiment("s0", `restart.policy = "no"`, "sleep=1m", "exit=1")
+		for i := 1; i < 40; i++ {
+			text += experiment(fmt.Sprintf("s%d", i), fmt.Sprintf("after = [\"s%d\"]\nmatrix = { n = [1, 2, 3] }", i-1), "exit=0")
+		}
+		h := st.begin(text)
+		h.awaitPhase(supervisor.Running, time.Second, "s0")
+		for _, failed := range []bool{false, true} {
+			for _, s := range h.report().Experiments {
+				if s.Blocked != (failed && s.Phase == supervisor.Queued) {
+					st.Errorf("s0 has failed: %v; %s is blocked: %v", failed, s.Config.ID, s.Blocked)
+				}
+			}
+			time.Sleep(2 * time.Minute)
+		}
+		h.drain()
+	})
+}
+
+// Two that were submitted one after the other may wait for each other: nothing starts,
+// and brainjar still says so.
+func TestCircleOfSubmissions(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		h := st.begin(head + experiment("x", "", "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Minute, "x")
+		submit := func(id, after string) {
+			keys := config.Keys{"command": []any{st.program, "workload", "sleep=1h"}, "after": []any{after}}
+			h.must(h.Submit(h.ctx(), id, supervisor.Submission{Keys: keys}))
+		}
+		submit("a", "x")
+		submit("b", "a")
+		h.must(h.Supervisor.Stop(h.ctx(), "a"))
+		submit("a", "b")
+		for _, id := range []string{"a", "b"} {
+			if s := h.status(id); s.Phase != supervisor.Queued || s.Blocked {
+				st.Errorf("%s: %+v", id, s)
+			}
 		}
 		h.drain()
 	})

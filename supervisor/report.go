@@ -85,9 +85,9 @@ func (s *Supervisor) Report(ctx context.Context, ids ...string) (Report, error) 
 			return found{}, err
 		}
 		r.Experiments = make([]Status, len(chosen))
-		samples := make([]measured, len(chosen))
+		samples, blocked := make([]measured, len(chosen)), make(map[*experiment]string)
 		for i, e := range chosen {
-			r.Experiments[i], samples[i] = s.statusOf(e), e.uses
+			r.Experiments[i], samples[i] = s.statusOf(e, s.blocked(e, blocked)), e.uses
 		}
 		return found{r, samples}, nil
 	})
@@ -174,7 +174,8 @@ func (s *Supervisor) choose(ids []string) ([]*experiment, error) {
 	return chosen, unknown
 }
 
-func (s *Supervisor) statusOf(e *experiment) Status {
+// statusOf is how an experiment stands. blocked is for whom it waits in vain; "": for nobody.
+func (s *Supervisor) statusOf(e *experiment, blocked string) Status {
 	st := Status{
 		Config: e.cfg, Submission: e.submission, Phase: e.phase, Since: e.since, Reason: e.reason, WaitsFor: e.waits,
 		Run: e.run, Attempt: e.attempt, Requeues: e.requeues, Unit: e.unit, LastResult: e.last,
@@ -183,8 +184,8 @@ func (s *Supervisor) statusOf(e *experiment) Status {
 	switch e.phase {
 	case Queued:
 		st.QueuedAt = e.queuedAt
-		if why := s.blocked(e); why != "" { // and what else it waits for does not matter
-			st.Blocked, st.Reason, st.WaitsFor = true, why, CheckDependency
+		if blocked != "" { // and what else it waits for does not matter
+			st.Blocked, st.Reason, st.WaitsFor = true, blocked, CheckDependency
 		}
 	case Backoff:
 		st.DueAt = e.due
