@@ -171,3 +171,18 @@ func TestStrangersEndIsWritten(t *testing.T) {
 		}
 	})
 }
+
+// A restart of brainjar's own unit that comes while the connection is being made anew, as
+// at an upgrade of systemd itself, leaves experiments alone too.
+func TestRestartWithoutConnection(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		fake.SetOwnJob("restart")
+		h := st.begin(head + experiment("a", "", "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Second, "a")
+		fake.Disconnect(errors.New("daemon-reexec"))
+		time.AfterFunc(3*time.Second, fake.Reconnect)
+		if took := h.drain(); took > 5*time.Second || len(fake.Running()) != 1 {
+			st.Errorf("took %v, running: %v", took, fake.Running())
+		}
+	})
+}

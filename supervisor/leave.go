@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"brainjar/transient"
 )
 
 // departing is how brainjar itself is to end.
@@ -50,7 +52,7 @@ func (s *Supervisor) drain() {
 	s.leaving.by = now.Add(s.slowest() + drainMargin)
 	var job string
 	s.do(func(ctx context.Context) (err error) {
-		job, err = s.House.OwnJob(ctx)
+		job, err = s.ownJob(ctx)
 		return err
 	}, func(err error) {
 		if err != nil {
@@ -59,6 +61,26 @@ func (s *Supervisor) drain() {
 		s.drainFor(job)
 	})
 }
+
+// ownJob asks for the job of brainjar's own unit, also over a connection that is being
+// made anew: until there is one, nothing could be ended either.
+func (s *Supervisor) ownJob(ctx context.Context) (job string, err error) {
+	for until := time.Now().Add(drainMargin / 2); ; {
+		job, err = s.House.OwnJob(ctx)
+		again := errors.Is(err, transient.ErrDisconnected) || errors.Is(err, transient.ErrUncertain)
+		if !again || time.Now().After(until) {
+			return job, err
+		}
+		select {
+		case <-time.After(ownJobRetry):
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+}
+
+// ownJobRetry is the wait before that is asked again.
+const ownJobRetry = 200 * time.Millisecond
 
 // drainFor begins to drain, knowing the job of brainjar's own unit.
 func (s *Supervisor) drainFor(job string) {
