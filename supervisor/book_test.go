@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"brainjar/internal/ledger"
 )
@@ -22,7 +23,8 @@ type book struct {
 	broken error // what keeps writes from the disk
 	aside  int   // damaged files set aside
 	queued []ledger.Write
-	taken  []string // numbers that were given to two invocations, as "experiment/run"
+	slow   time.Duration // that a question takes
+	taken  []string      // numbers that were given to two invocations, as "experiment/run"
 
 	// dieAt is the number of the write at which die is called, 0 for none: before
 	// it is on disk, or after.
@@ -91,6 +93,7 @@ func (b *book) apply(w ledger.Write) {
 }
 
 func (b *book) Counted(_ context.Context, invocation string) (bool, error) {
+	defer time.Sleep(b.slow)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range b.runs {

@@ -186,3 +186,29 @@ func TestRestartWithoutConnection(t *testing.T) {
 		}
 	})
 }
+
+// A connection that is lost while brainjar still looks up what was counted: what happened
+// while it was away is taken once.
+func TestLookedUpTwice(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		st.book = newBook()
+		st.book.slow = 5 * time.Second
+		fake.PlantEnded(transient.Unit{Experiment: "a", Run: 1}, transient.Outcome{Result: transient.ExitCode, ExitCode: 3, Started: time.Now(), Ended: time.Now()})
+		h := st.begin(head + experiment("a", "", "sleep=1h"))
+		time.Sleep(time.Second)
+		fake.Disconnect(errors.New("daemon-reexec"))
+		fake.Reconnect()
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		time.Sleep(time.Minute)
+		h.mu.Lock()
+		ready := strings.Count(strings.Join(h.told, "\n"), "READY=1")
+		h.mu.Unlock()
+		if ready != 1 {
+			st.Errorf("ready %d times", ready)
+		}
+		h.drain()
+		if ends := fmt.Sprint(st.book.ends("a")); ends != "[1:exit-code 3 2:stopped]" {
+			st.Error(ends)
+		}
+	})
+}

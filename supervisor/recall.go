@@ -94,6 +94,9 @@ func (s *Supervisor) learn() {
 		}
 		return nil
 	}, func(err error) {
+		if s.ready {
+			return // it was asked again after a reconnection, and that was answered
+		}
 		if err != nil {
 			s.Log.Error("ledger cannot be read", "err", err)
 		}
