@@ -75,9 +75,12 @@ func (s *Supervisor) started(ev transient.Started) {
 	if ev.Effective.MemoryMax > e.cfg.MemoryMax {
 		e.holds = ev.Effective.MemoryMax // it was started with more than is configured now
 	}
-	lost := e.lostStart(ev.Unit)
+	lost, unwanted := e.lostStart(ev.Unit), e.phase == Stopped && e.lateStart(ev.Unit)
 	run := s.number(e, ev.Unit)
 	expected := lost || e.phase == Starting && run == e.run
+	if !expected && !e.phase.Active() { // these are of the run before
+		e.cause, e.gpu = NoCause, gpuUse{}
+	}
 	e.run = run
 	e.unit, e.uses, e.warnAt = ev.Unit, measured{}, warnTime(e.cfg, ev.Unit.Since)
 	s.beginFigures(e, ev.Unit)
@@ -115,8 +118,11 @@ func (s *Supervisor) started(ev transient.Started) {
 	case ev.Unit.Frozen:
 		s.move(e, Frozen, "found frozen")
 	}
-	if s.leaving.ending {
+	switch {
+	case s.leaving.ending:
 		s.end(e, CauseLeave, "brainjar is stopping")
+	case unwanted:
+		s.end(e, CauseAsked, stopAsked)
 	}
 	s.endOn(e)
 }
@@ -184,7 +190,12 @@ func (e *experiment) ownsEnd(u transient.Unit) bool {
 // lostStart reports whether u is the unit of a start that was taken for lost, and
 // whose turn has not come again.
 func (e *experiment) lostStart(u transient.Unit) bool {
-	return (e.phase == Backoff || e.phase == Queued) && e.unit.Invocation == "" && e.unit.Run == u.Run && u.Run > e.lastRun()
+	return (e.phase == Backoff || e.phase == Queued) && e.lateStart(u)
+}
+
+// lateStart reports whether u is the unit of a start that was given up.
+func (e *experiment) lateStart(u transient.Unit) bool {
+	return e.unit.Invocation == "" && e.unit.Run == u.Run && u.Run > e.lastRun()
 }
 
 // take makes the end of a run that of its experiment.

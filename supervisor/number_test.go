@@ -144,6 +144,53 @@ func TestLostStartThatHadBegun(t *testing.T) {
 	})
 }
 
+// A start that was taken for lost comes after all, and meanwhile somebody has stopped the
+// experiment: then it is stopped.
+func TestLostStartThatWasStopped(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		st.book = newBook()
+		fake.FailStart("brainjar-a.service", transient.ErrUncertain)
+		h := st.begin(head + experiment("a", "", "sleep=1h"))
+		h.awaitPhase(supervisor.Backoff, time.Minute, "a")
+		h.must(h.Supervisor.Stop(h.ctx(), "a"))
+		fake.Disconnect(errors.New("gone"))
+		spec := transient.Spec{Experiment: "a", Run: 1, Kind: transient.Service, Command: transienttest.Command("x", "sleep=1h")}
+		h.must(fake.Plant(spec, time.Now()))
+		fake.Reconnect()
+		time.Sleep(time.Minute)
+		if s := h.status("a"); s.Phase != supervisor.Stopped || len(fake.Running()) > 0 {
+			st.Errorf("%+v, running: %v", s, fake.Running())
+		}
+		h.drain()
+		if ends := fmt.Sprint(st.book.ends("a")); ends != "[1:stopped]" {
+			st.Error(ends)
+		}
+	})
+}
+
+// What a person starts after it was stopped is wanted: it does not end for what the run
+// before ended for.
+func TestStartedByAPersonIsWanted(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		st.book = newBook()
+		text := head + experiment("a", `stop_timeout = "1m"`, "ignore=TERM", "sleep=1h")
+		h := st.begin(text)
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		h.must(h.Supervisor.Stop(h.ctx(), "a"))
+		fake.Restart("brainjar-a.service")
+		h.awaitPhase(supervisor.Running, time.Second, "a")
+		h.kill()
+		fake.PowerCut()
+		st.book.boot = "two"
+		h = st.begin(text)
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		h.drain()
+		if ends := fmt.Sprint(st.book.ends("a")); ends != "[1:stopped 2:lost 3:stopped]" {
+			st.Error(ends)
+		}
+	})
+}
+
 // Two invocations that carry the same number, of which neither was written down, have
 // a number each, also after one more brainjar has come and for the run that follows.
 func TestTwoInvocationsWithOneNumber(t *testing.T) {

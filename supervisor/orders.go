@@ -100,6 +100,9 @@ func (s *Supervisor) orderStart(e *experiment, written func(error)) error {
 	return nil
 }
 
+// stopAsked is the reason of what Stop does.
+const stopAsked = "stop was asked for"
+
 // Stop ends an experiment, gracefully if it runs, and wants it no more. It
 // returns when that is on disk; the end itself is a Change.
 func (s *Supervisor) Stop(ctx context.Context, id string) error {
@@ -113,11 +116,11 @@ func (s *Supervisor) orderStop(e *experiment, written func(error)) error {
 		e.stop.cause, e.cause = CauseAsked, CauseAsked
 		s.keep(e, written)
 	case e.phase.Active():
-		s.end(e, CauseAsked, "stop was asked for")
+		s.end(e, CauseAsked, stopAsked)
 		s.keep(e, written)
 	case e.phase == Queued || e.phase == Backoff || e.phase == Held:
 		e.hold = ""
-		s.change(e, Change{To: Stopped, Reason: "stop was asked for"}, written)
+		s.change(e, Change{To: Stopped, Reason: stopAsked}, written)
 	default:
 		s.keep(e, written)
 	}
