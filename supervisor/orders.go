@@ -90,6 +90,7 @@ func (s *Supervisor) orderStart(e *experiment, written func(error)) error {
 		return ErrLeaving
 	case e.phase == Stopping:
 		e.again = true
+		e.endAsked()
 		s.keep(e, written)
 	case e.phase.Active() || e.phase == Queued:
 		s.keep(e, written)
@@ -113,7 +114,7 @@ func (s *Supervisor) orderStop(e *experiment, written func(error)) error {
 	e.again = false
 	switch {
 	case e.phase == Stopping:
-		e.stop.cause, e.cause = CauseAsked, CauseAsked
+		e.endAsked()
 		s.keep(e, written)
 	case e.phase.Active():
 		s.end(e, CauseAsked, stopAsked)
@@ -134,7 +135,7 @@ const restartAsked = "restart was asked for"
 // of restarts begun anew; one that does not run is started.
 func (s *Supervisor) Restart(ctx context.Context, id string) error {
 	return s.obey(ctx, id, func(e *experiment, written func(error)) error {
-		if !e.phase.Active() || s.leaving.how != stay {
+		if !e.phase.Active() || e.phase == Stopping || s.leaving.how != stay {
 			return s.orderStart(e, written)
 		}
 		s.renew(e, restartAsked, written)

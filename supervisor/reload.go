@@ -352,8 +352,6 @@ func union(a, b []string) []string {
 // renew ends a run so that another one begins.
 func (s *Supervisor) renew(e *experiment, reason string, written func(error)) {
 	e.again = true
-	if e.phase != Stopping {
-		s.end(e, CauseAsked, reason)
-	}
+	s.end(e, CauseAsked, reason)
 	s.keep(e, written)
 }

@@ -42,12 +42,12 @@ func (s *Supervisor) end(e *experiment, cause Cause, reason string) {
 	if e.phase == Stopping || !e.phase.Active() {
 		return
 	}
-	before, turned := e.phase, e.turn != nil
+	before, freezes := e.phase, e.turn != nil || e.byHand
 	e.cause = cause
 	s.move(e, Stopping, reason)
 	e.stop = stop{cause: cause, why: reason}
 	switch {
-	case before == Frozen || turned:
+	case before == Frozen || freezes:
 		s.thaw(e)
 	case before == Running:
 		s.checkpoint(e)
@@ -55,6 +55,9 @@ func (s *Supervisor) end(e *experiment, cause Cause, reason string) {
 		s.terminate(e)
 	}
 }
+
+// endAsked makes a person's order what a run that is being ended ends for.
+func (e *experiment) endAsked() { e.cause, e.stop.cause = CauseAsked, CauseAsked }
 
 // thaw lets a program run again that is to be told to save its work.
 func (s *Supervisor) thaw(e *experiment) {

@@ -1,0 +1,66 @@
+package supervisor_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"brainjar/supervisor"
+	"brainjar/transient/transienttest"
+)
+
+// slowFreezer is a systemd that takes its time to freeze a unit.
+type slowFreezer struct{ *transienttest.Fake }
+
+func (s slowFreezer) Freeze(ctx context.Context, unit string) error {
+	time.Sleep(3 * time.Second)
+	return s.Fake.Freeze(ctx, unit)
+}
+
+// One that is being frozen when it is to end hears that it is to save its work.
+func TestStopWhileItFreezes(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		st.open = func() systemd { return slowFreezer{fake} }
+		keys := "checkpoint_signal = \"SIGUSR1\"\ncheckpoint_timeout = \"1m\""
+		h := st.begin(head + experiment("a", keys, "on=USR1:sleep=5s,exit=0", "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		frozen := make(chan error, 1)
+		go func() { frozen <- h.Supervisor.Freeze(h.ctx(), "a") }()
+		time.Sleep(time.Second)
+		begin := time.Now()
+		h.must(h.Supervisor.Stop(h.ctx(), "a"))
+		h.awaitPhase(supervisor.Stopped, 2*time.Minute, "a")
+		if took := time.Since(begin); took > 10*time.Second || h.ends("a")[0].Signal != 0 {
+			st.Errorf("took %v: %+v", took, h.ends("a"))
+		}
+		h.must(<-frozen)
+		h.drain()
+	})
+}
+
+// A start or a restart that was acknowledged while the run was being ended for its health
+// check follows that end, whatever else would have.
+func TestStartWhileItIsEnded(t *testing.T) {
+	for name, order := range map[string]func(*supervisor.Supervisor, context.Context, string) error{
+		"start": (*supervisor.Supervisor).Start, "restart": (*supervisor.Supervisor).Restart,
+	} {
+		onFake(t, func(st stage, fake *transienttest.Fake) {
+			st.book = newBook()
+			keys := "restart.policy = \"no\"\nstop_timeout = \"10s\"\nprobe = { http = \"http://localhost/\", every = \"5s\", timeout = \"1s\", failures = 1 }"
+			text := head + experiment("a", keys, "ignore=TERM", "sleep=1h")
+			h := st.begin(text)
+			h.awaitPhase(supervisor.Running, time.Minute, "a")
+			fake.SetHealth("brainjar-a.service", context.DeadlineExceeded)
+			h.awaitPhase(supervisor.Stopping, time.Minute, "a")
+			h.must(order(h.Supervisor, h.ctx(), "a"))
+			fake.SetHealth("brainjar-a.service", nil)
+			h.kill() // what was acknowledged outlives brainjar
+			h = st.begin(text)
+			time.Sleep(time.Minute)
+			if s := h.status("a"); s.Phase != supervisor.Running || s.Run != 2 {
+				st.Errorf("%s: %+v", name, s)
+			}
+			h.drain()
+		})
+	}
+}
