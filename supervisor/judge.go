@@ -93,6 +93,9 @@ type Next struct {
 // Judge decides what follows a run. It knows no clock and no systemd.
 func Judge(e Ending, p RestartPolicy) Next {
 	next := Next{Result: e.Outcome.Result, Attempt: e.Attempt}
+	if p.ResetAfter > 0 && e.Lasted >= p.ResetAfter && e.Cause != CauseLeave { // which goes on where it stood
+		next.Attempt = 0
+	}
 	how := Describe(e.Outcome)
 	switch e.Cause {
 	case CauseHeat, CauseMemory, CauseGPUMemory:
@@ -108,7 +111,7 @@ func Judge(e Ending, p RestartPolicy) Next {
 		return next
 	case CauseAsked, CauseLeave:
 		next.Result = e.Cause.result()
-		if e.Cause == CauseLeave { // it goes on where it stood
+		if e.Cause == CauseLeave {
 			next.Requeues = e.Requeues
 		}
 		next.Phase, next.Reason = Stopped, how
@@ -155,9 +158,6 @@ func neverReady(o transient.Outcome) bool {
 
 // afterFailure restarts after a growing delay, until it was tried too often.
 func afterFailure(e Ending, p RestartPolicy, next Next, how string) Next {
-	if p.ResetAfter > 0 && e.Lasted >= p.ResetAfter {
-		next.Attempt = 0
-	}
 	switch {
 	case !p.OnFailure:
 		next.Phase, next.Reason = Failed, how
