@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // owner is who a unit's program runs as: the real user and group, so that a
@@ -30,18 +33,53 @@ func (o owner) credential() *syscall.Credential {
 }
 
 // owner finds out who the main process of a unit is; where that is not known,
-// as with a scope that was found running, the first of its processes.
+// as with a scope that was found running, the oldest of its processes.
 func (m *Manager) owner(unit Unit) (owner, error) {
 	g := m.lockedGroup(unit.Name)
 	pid := unit.MainPID
 	if pid == 0 {
-		pids, err := g.pids()
-		if err != nil || len(pids) == 0 {
-			return owner{}, named("find a process of", unit.Name, errors.Join(ErrNoUnit, err))
+		var err error
+		if pid, err = g.oldest(); err != nil {
+			return owner{}, named("find a process of", unit.Name, err)
 		}
-		pid = slices.Min(pids)
 	}
 	return g.owner(unit.Name, pid)
+}
+
+// oldest returns the process of the group that began first: the others are its children.
+func (g group) oldest() (oldest int, err error) {
+	pids, err := g.pids()
+	first := uint64(math.MaxUint64)
+	for _, pid := range slices.Sorted(slices.Values(pids)) {
+		if began, err := processBegan(pid); err == nil && began < first {
+			oldest, first = pid, began
+		}
+	}
+	if oldest == 0 {
+		return 0, errors.Join(ErrNoUnit, err)
+	}
+	return oldest, nil
+}
+
+// killOldest sends a signal to the oldest process of the group. Its descriptor is opened
+// before the group is looked at again, so that it cannot be another's by then.
+func (g group) killOldest(sig syscall.Signal) error {
+	pid, err := g.oldest()
+	if err != nil {
+		return err
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err == nil {
+		defer unix.Close(fd)
+		if again, _ := g.oldest(); again != pid {
+			return ErrNoUnit
+		}
+		err = unix.PidfdSendSignal(fd, sig, nil, 0)
+	}
+	if errors.Is(err, unix.ESRCH) {
+		err = ErrNoUnit
+	}
+	return err
 }
 
 // owner reads who a process of the group is. The group is looked at last:

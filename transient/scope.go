@@ -207,16 +207,18 @@ func (m *Manager) concludeScope(t *tracked) {
 	m.conclude(t, &f, &record{OOMKills: p.oomKills, CPUTime: max(t.cpu, p.cpu)})
 }
 
-// killScopeMain sends a signal to the program of a scope that this Manager
-// started; handled is false if it did not.
+// killScopeMain sends a signal to the program of a scope, of which systemd knows no main
+// process; handled is false if it is no scope.
 func (m *Manager) killScopeMain(unit string, sig syscall.Signal) (handled bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t := m.units[unitPath(unit)]
-	if t == nil || t.scope == nil {
+	switch {
+	case t == nil || t.unit.Kind != Scope:
 		return false, nil
-	}
-	if t.scope.reaped { // before that, the PID cannot be another process's
+	case t.scope == nil: // another brainjar started it, or it was adopted
+		return true, m.group(unit).killOldest(sig)
+	case t.scope.reaped: // before that, the PID cannot be another process's
 		return true, ErrNoUnit
 	}
 	err = syscall.Kill(t.scope.child.pid, sig)

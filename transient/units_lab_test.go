@@ -224,7 +224,10 @@ func TestScopes(t *testing.T) {
 	if e := second.started(adopted.Unit()); !e.Found || e.Unit.Run != adopted.Run || e.Unit.Attempt != adopted.Attempt {
 		t.Errorf("%+v", e)
 	}
-	_ = sleep.Process.Kill()
+	if err := second.Kill(t.Context(), adopted.Unit(), transient.Main, syscall.SIGUSR1); err != nil {
+		t.Error(err)
+		_ = sleep.Process.Kill()
+	}
 	_ = sleep.Wait()
 	if o := second.ended(adopted.Unit()).Outcome; o.Result != transient.Lost || o.Detail == "" {
 		t.Errorf("the end of an adopted process: %+v", o)

@@ -1,0 +1,54 @@
+package transient
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMainOfAScope: the program of a scope that this Manager did not start gets the
+// signals that are for it; its children, whatever their numbers, do not.
+func TestMainOfAScope(t *testing.T) {
+	sleep := func() *exec.Cmd {
+		cmd := exec.Command("/bin/sleep", "60")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		return cmd
+	}
+	program := sleep()
+	time.Sleep(50 * time.Millisecond) // the kernel tells when a process began in hundredths of a second
+	child := sleep()
+
+	m := New(Options{})
+	dir := t.TempDir()
+	m.cgroups = cgroups{unified: true, mounts: map[string]cgroupMount{"": {point: dir, root: "/"}}}
+	const name = "brainjar-x.scope"
+	m.units[unitPath(name)] = &tracked{unit: Unit{Name: name, Kind: Scope}}
+	if handled, err := m.killScopeMain(name, syscall.SIGUSR1); !handled || err == nil {
+		t.Errorf("one that is gone: %v, %v", handled, err)
+	}
+	group := filepath.Join(dir, Slice, name)
+	if err := os.MkdirAll(group, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	procs := fmt.Sprintf("%d\n%d\n", child.Process.Pid, program.Process.Pid)
+	if err := os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(procs), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if handled, err := m.killScopeMain(name, syscall.SIGUSR1); !handled || err != nil {
+		t.Errorf("%v, %v", handled, err)
+	}
+	_ = program.Wait()
+	if status, ok := program.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGUSR1 {
+		t.Errorf("the program: %v", program.ProcessState)
+	}
+	if err := child.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("the child: %v", err)
+	}
+}
