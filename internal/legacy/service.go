@@ -108,6 +108,11 @@ func (c *conversion) convertOne(key string, convert converter, d directive) {
 		c.note(d.at, fmt.Sprintf("%s=%s %v; it is not carried over", d.name, d.value, err))
 		return
 	}
+	if key == "memory_swap_max" && toml == `"0"` {
+		// brainjar's own default. Written, it would refuse every start on control groups
+		// v1 (JetPack 5), where nobody can enforce it; systemd passed over it there.
+		return
+	}
 	c.set(key, toml, from)
 }
 
