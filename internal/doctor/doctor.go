@@ -122,7 +122,12 @@ func systemd(m Machine) []Check {
 		c.Verdict, c.Hint = Fail, fmt.Sprintf("brainjar wants systemd %d or later: upgrade the distribution", oldestSystemd)
 	case !m.Host.Unified:
 		c.Verdict = Warn
-		c.Hint = "limits on swap, memory_high, CPUs and I/O do not hold on v1; boot with systemd.unified_cgroup_hierarchy=1 if the kernel allows it"
+		c.Hint = "limits on swap do not hold on control groups v1, and memory_high, cpus and io_weight refuse the start; "
+		if m.Reading.Board.Jetson() { // the kernel of JetPack 5 cannot restrict devices on v2
+			c.Hint += "JetPack 6 and later have v2"
+		} else {
+			c.Hint += "boot with systemd.unified_cgroup_hierarchy=1 if the kernel allows it"
+		}
 	}
 	return []Check{c}
 }
