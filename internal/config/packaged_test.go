@@ -71,3 +71,30 @@ func TestPackagedDirectory(t *testing.T) {
 		t.Errorf("experiments are %q (%v)", ids(c.Experiments), err)
 	}
 }
+
+// TestGuidesShowExperiments: the files of one experiment that the guides show are such.
+func TestGuidesShowExperiments(t *testing.T) {
+	for _, guide := range []string{"quickstart.md", "jetson.md"} {
+		text, err := os.ReadFile("../../docs/" + guide)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(text), "\n```toml\n")
+		shown, _, found := strings.Cut(rest, "\n```\n")
+		if !found {
+			t.Errorf("%s shows no file", guide)
+			continue
+		}
+		path := packaged(t)
+		dir := filepath.Join(filepath.Dir(path), "experiments.d")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "shown.toml"), []byte(shown), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := Load(path); err != nil || ids(c.Experiments) != "shown" {
+			t.Errorf("%s: experiments are %q (%v)", guide, ids(c.Experiments), err)
+		}
+	}
+}
