@@ -25,8 +25,9 @@ func newCheck(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Check a configuration, and what this machine would make of it",
 		Long: `Check a configuration: every error at once, each with its line and what to
 do; then what this machine cannot enforce, and which experiments would start
-first. Nothing is started. Exit codes: 0 it can be run, 1 this machine would
-refuse some experiment, 78 it has errors.`,
+first. Nothing is started. Only root can ask what this machine can enforce:
+without sudo that is left out. Exit codes: 0 it can be run, 1 this machine
+would refuse some experiment, 78 it has errors.`,
 		Args: wants("CONFIG"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return check(cmd.Context(), stdout, stderr, args[0], user)

@@ -27,13 +27,13 @@ func newDoctor(r *remote) *cobra.Command {
 		Use: "doctor", Short: "Look whether this machine is fit for brainjar, and what to do about it",
 		Long: `Look whether this machine is fit for brainjar: its systemd and control groups,
 sensors, GPUs, memory and swap, the directories and the socket, the clock, and units of
-the old service. Whether limits hold is not believed but tried: short programs take too
-much memory and CPU, open a device that is denied, and are frozen, as units in a slice of
-their own, of which nothing is left behind.
+the old service. It tries whether limits hold: short programs take too much memory and
+CPU, open a device that is denied, and are frozen, as units in a slice of their own, of
+which nothing is left behind.
 
 Each line is ok, warn (it works with less, or could not be looked at) or fail, with what
-to do. It takes a few seconds, never more than 15. Without root, or --user, less can be
-looked at. Exit codes: 0 nothing fails, 1 something does.`,
+to do. It takes a few seconds, never more than 15. Without root, or with --user, it can
+look at less. Exit codes: 0 nothing fails, 1 something does.`,
 		Args: wants(),
 		RunE: r.asking(func(ctx context.Context, c *control.Client, _ []string) error { return d.run(ctx, c) }),
 	}

@@ -40,15 +40,14 @@ func newExec(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "exec [flags] -- COMMAND...", Short: "Run a command under limits, in the foreground", GroupID: groupOrders,
 		Long: `Run a command under limits, in the foreground: as an experiment that is admitted
-like any other, with your own standard input, output and error, handed over as they
-are. It is not restarted unless --restart-policy says so, and nothing of it is left
-when it has ended but its runs in the history.
+like any other, and that gets your own standard input, output and error. It is not
+restarted unless --restart-policy says so. When it has ended, only its runs in the
+history are left.
 
-SIGINT (Ctrl-C) goes to all its processes, SIGTERM, SIGQUIT, SIGUSR1 and SIGUSR2 to the
-main one (SIGQUIT to all). A second SIGINT or SIGTERM stops it gracefully, as brainjar
-stop does, a third one kills it. When this command dies the experiment is stopped;
-with --detach-on-hangup it runs on. When brainjar is started anew this command finds
-it again.
+SIGINT (Ctrl-C) and SIGQUIT go to all its processes, SIGTERM, SIGUSR1 and SIGUSR2 to the
+main one. A second SIGINT or SIGTERM stops it gracefully, as brainjar stop does, a third
+one kills it. When this command dies, the experiment is stopped; with
+--detach-on-hangup it runs on. When brainjar is restarted, this command finds it again.
 
 Exit codes: that of the command; 128 and the number of the signal that killed it;
 127 the command was not found, 126 it cannot be executed, 125 brainjar failed, or what

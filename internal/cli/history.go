@@ -42,11 +42,11 @@ func newHistory(r *remote) *cobra.Command {
 
 -o wide shows what each run felt too: how hot it was, what energy it took (~: others
 ran besides it, so that is an estimate), for how long it was throttled, and TAINTED:
-clean, or what makes its measurements doubtful. -o json has everything.
+clean, or what puts its measurements in doubt. -o json has everything.
 
-It reads the ledger itself, so it works whether or not brainjar runs. Who may not read
-that file, such as a member of the group brainjar, and who names a --socket, asks the
-brainjar that runs. Exit codes: 0 ok, 1 failed, 3 there is no brainjar to ask, 4 an
+It reads the ledger itself, so it works whether or not brainjar runs. If you may not
+read that file, as a member of the group brainjar, or if you name a --socket, it asks
+the running brainjar. Exit codes: 0 ok, 1 failed, 3 there is no brainjar to ask, 4 an
 experiment that the ledger has never heard of.`,
 		ValidArgsFunction: r.completeIDs,
 		RunE:              func(cmd *cobra.Command, ids []string) error { return h.show(cmd, r.stdout, ids) },

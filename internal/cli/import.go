@@ -31,11 +31,10 @@ experiments/*.env, brain-experiment@.service with its drop-ins and enabled insta
 and the coordinator's unit. DIR is / or a copy of it, of /etc, or of the directory that
 the units are in. Nothing below DIR is changed.
 
-The configuration says behind each value where it came from, and begins with all that
-was not carried over or is different now; the same is told on stderr. It is checked
-before it is written: brainjar check accepts it. What cannot be read, such as a line
-of an .env file that is no assignment, is told with its file and line, and the rest goes
-on. Exit codes: 0 a configuration was made, also with warnings; 1 there is no such
+Behind each value the configuration says where it came from. It begins with all that was
+not carried over or is different now; the same goes to stderr. It is checked before it is
+written, so it has no errors. What cannot be read, such as a line of an .env file that is
+no assignment, is reported with its file and line, and left out. Exit codes: 0 a configuration was made, also with warnings; 1 there is no such
 installation, or the configuration could not be written.`,
 		Example: `  brainjar import / -o config.toml
   brainjar check config.toml`,

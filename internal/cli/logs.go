@@ -30,9 +30,9 @@ func newLogs(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "logs ID...", Short: "Show the output of experiments", GroupID: groupLook,
 		Long: `Show the output of experiments, oldest line first, and with -f what comes from now
-on. With -f it goes on when brainjar is started again, and ends when brainjar stays
-away for a minute. -o short has the time of each line and, where they are of several
-experiments, whose it is; -o cat the line alone, as it was written.`,
+on. With -f it goes on when brainjar is restarted, and ends when brainjar stays away
+for a minute. -o short has the time of each line and, if there are several experiments,
+the id; -o cat has only the line, as it was written.`,
 		Args: func(cmd *cobra.Command, ids []string) error { return l.which.one(cmd, ids) },
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			var err error

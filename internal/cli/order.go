@@ -42,7 +42,7 @@ func (o *order) flags(cmd *cobra.Command) {
 	o.selection.flags(cmd, o.remote)
 	if o.reached != nil {
 		cmd.Flags().BoolVar(&o.noWait, "no-wait", false, "return when the order is on disk")
-		cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "wait for so long at the most; the order holds all the same")
+		cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "wait no longer than this; the order holds all the same")
 	}
 	formatFlag(cmd, &o.format, "text", "json")
 	cmd.Args = func(cmd *cobra.Command, ids []string) error { return o.selection.one(cmd, ids) }

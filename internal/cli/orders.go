@@ -81,8 +81,8 @@ func mustBe(p supervisor.Phase) func(control.Experiment) error {
 const waitingHelp = `
 
 It waits for the outcome and says how each experiment stands then. --no-wait
-returns when the order is on disk. Ctrl-C and --timeout end the waiting alone:
-the order holds.`
+returns when the order is on disk. Ctrl-C and --timeout end only the waiting: the
+order holds.`
 
 const manyHelp = `
 
@@ -150,8 +150,8 @@ func newEnable(r *remote) *cobra.Command {
 	}
 	cmd := &cobra.Command{Use: "enable ID...", Short: "Start experiments when brainjar starts, whatever the configuration says", GroupID: groupOrders,
 		Long: `Queue experiments whenever brainjar starts, whatever autostart says in the
-configuration. It is remembered until disable, or until enable --auto leaves it to
-the configuration again. Nothing is started now.` + manyHelp}
+configuration, until disable, or until enable --auto leaves it to the configuration
+again. Nothing is started now.` + manyHelp}
 	o.flags(cmd)
 	cmd.Flags().BoolVar(&auto, "auto", false, "take enable or disable back")
 	return cmd
@@ -205,9 +205,9 @@ func newKill(r *remote) *cobra.Command {
 		return c.Kill(ctx, id, how)
 	}
 	cmd := &cobra.Command{Use: "kill ID...", Short: "Send a signal to experiments", GroupID: groupOrders,
-		Long: `Send a signal to all processes of experiments that run, or to the main one. What
-follows is what follows a run that died: it may be started again. To end an
-experiment for good use stop.` + manyHelp}
+		Long: `Send a signal to all processes of experiments that run, or to the main one. A run that
+dies of it has failed, and may be started again as after any failure. To end an
+experiment for good, use stop.` + manyHelp}
 	o.flags(cmd)
 	cmd.Flags().StringVarP(&how.Signal, "signal", "s", "SIGKILL", "the signal, by name")
 	cmd.Flags().StringVar(&how.Whom, "whom", "all", "all or main: which of the processes")

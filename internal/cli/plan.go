@@ -15,9 +15,9 @@ func newPlan(r *remote) *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use: "plan", Short: "Show what a reload would do", GroupID: groupDaemon,
-		Long: `Read the configuration again and show what a reload would do: nothing is changed.
+		Long: `Read the configuration again and show what a reload would do. Nothing is changed.
 What runs without a change of an earlier reload, which needs a restart, is shown too.
-Exit code 78: it has errors, each of which is told, or cannot be read.`,
+Exit code 78: it has errors, which are all listed, or cannot be read.`,
 		Args: wants(),
 		RunE: r.asking(func(ctx context.Context, c *control.Client, _ []string) error {
 			plan, err := c.Plan(ctx)
@@ -35,7 +35,7 @@ func newReload(r *remote) *cobra.Command {
 		Use: "reload", Short: "Read the configuration again", GroupID: groupDaemon,
 		Long: `Read the configuration again and do what it says: limits, priorities and thresholds
 change at once; what is new is queued; what has vanished is stopped gracefully; what
-did not change is not touched. What needs a restart is restarted with --restart alone.
+did not change is not touched. What needs a restart is restarted only with --restart.
 Exit code 78: it has errors or cannot be read, and nothing was changed.`,
 		Args: wants(),
 		RunE: r.asking(func(ctx context.Context, c *control.Client, _ []string) error {

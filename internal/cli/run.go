@@ -38,9 +38,10 @@ func newRun(stderr io.Writer) *cobra.Command {
 
 Each experiment becomes a transient systemd unit in brainjar.slice. SIGTERM or
 SIGINT ends all of them gracefully and then brainjar; a second one kills them.
-SIGUSR2 ends brainjar alone: experiments run on, and the next brainjar finds
-them. SIGHUP reads the configuration again, as brainjar reload does. Exit codes: 0 everything ended as it should, 1 failed, 3 no systemd to
-talk to, 78 the configuration has errors.`,
+SIGUSR2 ends only brainjar: experiments run on, and the next brainjar finds
+them. SIGHUP reads the configuration again, as brainjar reload does. Exit
+codes: 0 everything ended as it should, 1 failed, 3 no systemd to talk to, 78
+the configuration has errors.`,
 		Args: wants("CONFIG"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			level := slog.LevelInfo

@@ -35,14 +35,14 @@ supply rails and fans do; load and clocks of CPUs and GPUs; memory, swap and dis
 long tasks wait for these (PSI); moments in which the supply was overloaded; memory of
 GPUs by process; and how the board is set.
 
-What this machine has not, or what tells nothing at the moment, is absent, and what
-cannot be read failed, with the reason: neither is ever shown as 0.
+Absent is what this machine does not have, or what tells nothing at the moment. Failed
+is what cannot be read, with the reason. Neither is ever shown as 0.
 
-The running brainjar is asked. Without one, or with --local, the sensors are read by
-this command itself, which takes a second; some of them want root. All zones are said
-to count then, as without a configuration. --watch draws the picture every 2 seconds,
-on a terminal with bars and the course of the last minute, until Ctrl-C; with -o json
-it writes one line each time.`,
+It asks the running brainjar. Without one, or with --local, it reads the sensors
+itself, which takes a second; some of them need root. Then all zones are shown as
+counting, as without a configuration. --watch draws the picture every 2 seconds, on a
+terminal with bars and the course of the last minute, until Ctrl-C; with -o json it
+writes one line each time.`,
 		Args: wants(),
 		RunE: r.asking(func(ctx context.Context, c *control.Client, _ []string) error { return s.run(ctx, c) }),
 	}

@@ -20,7 +20,7 @@ func newSet(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "set ID KEY=VALUE...", Short: "Change limits of an experiment, at once", GroupID: groupOrders,
 		Long: `Change memory_max, memory_high, memory_swap_max, cpu_quota, cpu_weight, cpus, io_weight,
-tasks_max or priority of an experiment: at once where it runs, and for its next runs.
+tasks_max or priority of an experiment: at once if it runs, and for its next runs.
 KEY= without a value goes back to what the configuration says.`,
 		Example: "  brainjar set llama memory_max=10G cpu_quota=150%\n  brainjar set llama memory_max=",
 		Args:    wants("ID", "KEY=VALUE..."), ValidArgsFunction: r.completeID,
@@ -85,9 +85,9 @@ func newAdopt(r *remote) *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use: "adopt ID --pid N", Short: "Make an experiment of a process that runs already", GroupID: groupOrders,
-		Long: `Make an experiment of a process that runs already: a scope is put around it, and its
-limits hold from then on. How it ends will not be known beyond that it has ended, and
-it is not started again.`,
+		Long: `Make an experiment of a process that runs already: brainjar puts a scope around it, and
+its limits hold from then on. Later only that it has ended will be known, not how. It is
+not started again.`,
 		Example: "  brainjar adopt notebook --pid 4711 --memory-max 8G",
 		Args:    wants("ID"), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -21,20 +21,19 @@ func newStart(r *remote) *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use: "start ID...", Short: "Start experiments, or queue them", GroupID: groupOrders,
-		Long: `Want experiments: they are started as soon as there is room for them, with their
-count of restarts begun anew, and released if they were held. What runs already is
-left alone. An id that nobody knows is made from [template], if the configuration
-has that.
+		Long: `Start experiments, as soon as there is room for them. Their count of restarts begins
+anew, and those that were held are released. What runs already is left alone. An id
+that nobody knows is made from [template], if the configuration has one.
 
-The flags named after keys of the configuration say otherwise than it: from then on,
-also after a restart of brainjar, until another start or set says otherwise.
-"brainjar set ID KEY=" goes back to the configuration.
+Flags that are keys of the configuration override it: from then on, also after a
+restart of brainjar, until another start or set changes them. "brainjar set ID KEY="
+goes back to the configuration.
 
-It waits until each runs, or has ended, and says on stderr what it waits for where
-that takes time. Exit codes beside those of all commands: 1 it could not be started
-or failed at once, 5 it may never start, waits for one that has failed for good, or
-still waits after --timeout. --no-wait returns when the order is on disk. Ctrl-C
-and --timeout end the waiting alone: the order holds.` + manyHelp,
+This command waits until each experiment runs or has ended, and says on stderr what
+it waits for if that takes time. Exit codes besides those of all commands: 1 it could
+not be started or failed at once, 5 it may never start, waits for one that has failed
+for good, or still waits after --timeout. --no-wait returns when the order is on disk.
+Ctrl-C and --timeout end only the waiting: the order holds.` + manyHelp,
 	}
 	o.flags(cmd)
 	cmd.Flags().StringVar(&request.Config, "config", "", "A path, put in the place of {config}")

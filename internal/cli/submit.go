@@ -28,14 +28,14 @@ func newSubmit(r *remote) *cobra.Command {
 		Use: "submit [flags] ID -- COMMAND...", Short: "Queue a command as an experiment that no file names", GroupID: groupOrders,
 		Long: `Queue a command as an experiment that no file names. [defaults] of the
 configuration hold for it; the flags are the other keys of the configuration. It
-runs as you, in the present directory, with nothing of your environment but what
---env names. What root submits runs as the person behind sudo, else as the owner of
-the directory, else as a user made for the run in a directory of its own; --uid and
---working-directory say otherwise.
+runs as you, in the current directory, with nothing of your environment but what
+--env names. What root submits runs as the person who called sudo; without sudo as the
+owner of the current directory; if that is root, as a user made for the run, in a
+directory of its own. --uid and --working-directory override that.
 
-It returns when the experiment is on disk: it outlives brainjar, the terminal and the
-machine's next boot. --wait waits until it has ended; then exit code 6 means that it
-did not succeed. A name can be used again once its experiment has ended.`,
+It returns when the experiment is on disk. The experiment outlives brainjar, the
+terminal and the next boot. --wait waits until it has ended; then exit code 6 means
+that it did not succeed. A name can be used again once its experiment has ended.`,
 		Example: `  brainjar submit --memory-max 8G --cpu-quota 150% tune-7 -- python3 tune.py --seed 7
   brainjar submit --restart-policy no --env HF_TOKEN --tag night eval -- ./eval.sh`,
 		Args: func(cmd *cobra.Command, args []string) error { return submitArgs(cmd, args) },

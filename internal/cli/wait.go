@@ -19,10 +19,11 @@ func newWait(r *remote) *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use: "wait ID...", Short: "Wait until experiments have ended for good", GroupID: groupLook,
-		Long: `Wait until each experiment has succeeded, failed or been stopped, restarts and all,
-and say how. One that nobody wants (idle), or that waits for one that has failed for
-good, has not succeeded either; --all and --tag leave out those that nobody wants. It
-goes on when brainjar is started again; after a minute without brainjar it gives up.
+		Long: `Wait until each experiment has succeeded, failed or been stopped, after all its
+restarts, and say how it ended. An experiment that is idle, or that waits for one that
+has failed for good, counts as not succeeded; --all and --tag leave out those that are
+idle. It goes on waiting when brainjar is restarted; after a minute without brainjar it
+gives up.
 Exit codes: 0 all have succeeded, 6 some have not, 1 --timeout has passed, 3 there is
 no brainjar, 4 an experiment that nobody knows.`,
 		Args: func(cmd *cobra.Command, ids []string) error { return which.one(cmd, ids) },
@@ -40,7 +41,7 @@ no brainjar, 4 an experiment that nobody knows.`,
 		}),
 	}
 	which.flags(cmd, r)
-	cmd.Flags().DurationVar(&timeout, "timeout", 0, "wait for so long at the most")
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "wait no longer than this")
 	formatFlag(cmd, &format, "text", "json")
 	return cmd
 }
