@@ -2,6 +2,7 @@ package archtest
 
 import (
 	"fmt"
+	"path"
 	"regexp"
 	"strings"
 	"testing"
@@ -50,4 +51,46 @@ func notWorldWritable(files []file) (complaints []string) {
 		}
 	}
 	return complaints
+}
+
+// link is one of Markdown to a file of the project, or to a heading of one.
+var link = regexp.MustCompile(`\]\(([^):#]*)(#[^)]*)?\)`)
+
+// Links of the documentation lead somewhere.
+func TestLinksLead(t *testing.T) { hold(t, linksLead) }
+
+func linksLead(files []file) (complaints []string) {
+	texts := make(map[string]string)
+	for _, f := range files {
+		texts[f.path] = f.text
+	}
+	for _, f := range files {
+		if !strings.HasSuffix(f.path, ".md") {
+			continue
+		}
+		for _, l := range link.FindAllStringSubmatch(f.text, -1) {
+			to := f.path
+			if l[1] != "" {
+				to = path.Join(f.dir(), l[1])
+			}
+			text, there := texts[to]
+			if !there || l[2] != "" && !hasHeading(text, l[2]) {
+				complaints = append(complaints, fmt.Sprintf("%s: the link to %s%s leads nowhere", f.path, l[1], l[2]))
+			}
+		}
+	}
+	return complaints
+}
+
+// hasHeading reports whether a text has the heading that an anchor means: its words in
+// small letters, with dashes between them, and nothing else of it.
+func hasHeading(text, anchor string) bool {
+	other := regexp.MustCompile(`[^a-z0-9 _-]`)
+	for line := range strings.Lines(text) {
+		words := strings.TrimLeft(line, "#")
+		if words != line && strings.ReplaceAll(other.ReplaceAllString(strings.ToLower(strings.TrimSpace(words)), ""), " ", "-") == anchor[1:] {
+			return true
+		}
+	}
+	return false
 }

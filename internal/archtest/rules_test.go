@@ -59,6 +59,11 @@ func TestRulesCanFail(t *testing.T) {
 		{name: "own home in code", rule: noPersonalPath, path: "a.go", text: `package x; const a = "` + home + `x"`, want: "is a path of one machine"},
 		{name: "homes in general", rule: noPersonalPath, path: "a.md", text: "below /home, or lib/home/x/"},
 
+		{name: "link to nowhere", rule: linksLead, path: "docs/a.md", text: "see [b](b.md#c)", want: "docs/a.md: the link to b.md#c leads nowhere"},
+		{name: "link to no heading", rule: linksLead, path: "a.md", text: "# One: `two`\n[x](#one)", want: "link to #one leads"},
+		{name: "link to a heading", rule: linksLead, path: "docs/a.md", text: "## One: `two`, and\n[x](a.md#one-two-and) [y](#one-two-and)"},
+		{name: "link to elsewhere", rule: linksLead, path: "a.md", text: "[x](https://example.org/a.md)"},
+
 		{name: "world-writable", rule: notWorldWritable, path: "lab/ns", mode: 0o757, want: "chmod o-w"},
 		{name: "executable", rule: notWorldWritable, path: "lab/ns", mode: 0o755},
 
