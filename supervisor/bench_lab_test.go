@@ -27,8 +27,20 @@ import (
 const (
 	benchRuns     = 200
 	benchInFlight = 4
-	benchTurns    = 3
 )
+
+// benchTurns is how often both take their turn: BRAINJAR_BENCH_TURNS, or 3.
+func benchTurns(b *testing.B) int {
+	text := os.Getenv("BRAINJAR_BENCH_TURNS")
+	if text == "" {
+		return 3
+	}
+	turns, err := strconv.Atoi(text)
+	if err != nil || turns < 1 {
+		b.Fatalf("BRAINJAR_BENCH_TURNS is %q, which is no number of turns", text)
+	}
+	return turns
+}
 
 // BenchmarkThroughput runs `true` 200 times through brainjar, through a
 // bare loop of the same calls, and through one of units with nothing but
@@ -36,16 +48,17 @@ const (
 func BenchmarkThroughput(b *testing.B) {
 	recorder := benchRecorder(b)
 	var ours, bare, least []float64
-	for range benchTurns {
+	turns := benchTurns(b)
+	for range turns {
 		ours = append(ours, benchShipped(b))
 		bare = append(bare, benchBare(b, recorder, false))
 		least = append(least, benchBare(b, recorder, true))
 	}
-	ratios := make([]float64, benchTurns)
+	ratios := make([]float64, turns)
 	for i := range ratios {
 		ratios[i] = ours[i] / bare[i]
 	}
-	fmt.Printf("\n%d experiments `true`, %d in flight, median of %d turns:\n", benchRuns, benchInFlight, benchTurns)
+	fmt.Printf("\n%d experiments `true`, %d in flight, median of %d turns:\n", benchRuns, benchInFlight, turns)
 	fmt.Printf("  brainjar                     %6.1f /s\n", median(ours))
 	fmt.Printf("  the same D-Bus calls, bare   %6.1f /s\n", median(bare))
 	fmt.Printf("  nothing but ExecStart, bare  %6.1f /s\n", median(least))
