@@ -73,10 +73,20 @@ func needsRoot(t *testing.T) {
 	}
 }
 
+// needsGroups skips a test where nobody can tell of what groups a peer is: qemu-user
+// passes SO_PEERGROUPS on with room for one of them.
+func needsGroups(t *testing.T) {
+	t.Helper()
+	needsRoot(t)
+	if emulator := os.Getenv("BRAINJAR_EMULATOR"); emulator != "" {
+		t.Skip("NOT TESTED: what members of groups may do: " + emulator + " does not tell of a peer's groups")
+	}
+}
+
 // TestStrangers: who is neither root nor in the group cannot connect, and if the mode
 // of the socket let them, they could do nothing.
 func TestStrangers(t *testing.T) {
-	needsRoot(t)
+	needsGroups(t)
 	h := open(t, lab)
 	for _, stranger := range []caller{h.as(ada), h.as(ada, ada, 64003), h.as(65534, 65534)} {
 		if a, err := stranger.try("GET", "/v1/version", ""); err == nil {
@@ -120,7 +130,7 @@ func allRoutes(h *house) (all []request) {
 // TestMembers: a member of the group, by whichever of their groups, sees everything
 // and acts on what is configured.
 func TestMembers(t *testing.T) {
-	needsRoot(t)
+	needsGroups(t)
 	h := open(t, lab)
 	openToGroup(h)
 	h.awaitPhase("runs", supervisor.Running)
@@ -183,7 +193,7 @@ func many(n int) (groups []int) {
 // TestMemberSubmits: what a member submits runs as that member and sandboxed, is
 // refused what only root may have, and is nobody else's.
 func TestMemberSubmits(t *testing.T) {
-	needsRoot(t)
+	needsGroups(t)
 	h := open(t, strings.Replace(lab, "[defaults]\n", "[defaults]\nuser = \"root\"\nsandbox = \"off\"\ndevices = [\"/dev/null rw\"]\nwritable_paths = [\"/var\"]\n", 1))
 	openToGroup(h)
 	member, other := h.as(ada, ada, group), h.as(brendan, group)
