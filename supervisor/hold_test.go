@@ -11,53 +11,6 @@ import (
 	"brainjar/transient/transienttest"
 )
 
-// What nobody wants is not started because it was held and released; what was wanted
-// is. Both outlive brainjar.
-func TestHoldOfWhatIsNotWanted(t *testing.T) {
-	onFake(t, func(st stage, _ *transienttest.Fake) {
-		st.book = newBook()
-		text := head + experiment("idle", "autostart = false", "sleep=1h") + experiment("stopped", "", "sleep=1h") +
-			experiment("queued", `after = ["stopped"]`, "sleep=1h") + experiment("backoff", crashing, "exit=3")
-		want := map[string][2]supervisor.Phase{ // when held, and when released
-			"idle": {supervisor.Idle, supervisor.Idle}, "stopped": {supervisor.Stopped, supervisor.Stopped},
-			"queued": {supervisor.Held, supervisor.Queued}, "backoff": {supervisor.Held, supervisor.Running},
-		}
-		h := st.begin(text)
-		h.awaitPhase(supervisor.Running, time.Minute, "stopped")
-		h.must(h.Supervisor.Stop(h.ctx(), "stopped"))
-		h.awaitPhase(supervisor.Stopped, time.Minute, "stopped")
-		h.awaitPhase(supervisor.Backoff, time.Minute, "backoff")
-		stand := func(i int) {
-			for id, phases := range want {
-				if s := h.status(id); s.Phase != phases[i] && (phases[i] != supervisor.Running || s.Run != 2) || (s.Hold != "") != (i == 0) {
-					st.Errorf("%s is %s, hold %q, run %d; want %s", id, s.Phase, s.Hold, s.Run, phases[i])
-				}
-			}
-		}
-		for id := range want {
-			h.must(h.Hold(h.ctx(), id, "not now"))
-		}
-		stand(0)
-		h.kill()
-		h = st.begin(text)
-		time.Sleep(time.Minute)
-		stand(0)
-		h.must(h.ReleaseAll(h.ctx()))
-		time.Sleep(time.Second)
-		stand(1)
-		h.kill()
-		h = st.begin(text)
-		time.Sleep(time.Second)
-		stand(1)
-		for _, id := range []string{"idle", "stopped"} { // a start releases
-			h.must(h.Hold(h.ctx(), id, "not now"))
-			h.must(h.Supervisor.Start(h.ctx(), id))
-			h.awaitPhase(supervisor.Running, time.Minute, id)
-		}
-		h.drain()
-	})
-}
-
 // What is over is not run once more because it was held and released.
 func TestHoldOfWhatIsOver(t *testing.T) {
 	onFake(t, func(st stage, _ *transienttest.Fake) {

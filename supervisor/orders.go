@@ -144,13 +144,12 @@ func (s *Supervisor) Restart(ctx context.Context, id string) error {
 }
 
 // Hold keeps an experiment from being started until it is released; what runs,
-// runs to its end. What nobody wants at the moment, such as what is idle, stopped or
-// has succeeded, stays in its phase: a release must not start that. why says who
-// wants that, or what for.
+// runs to its end, and what has succeeded or failed stays so: a release must not run
+// that once more. why says who wants that, or what for.
 func (s *Supervisor) Hold(ctx context.Context, id, why string) error {
 	return s.obey(ctx, id, func(e *experiment, written func(error)) error {
 		e.hold = orElse(why, "held") + howToRelease(e)
-		if e.phase != Queued && e.phase != Backoff {
+		if e.phase.Active() || e.phase == Held || e.phase == Succeeded || e.phase == Failed {
 			s.keep(e, written)
 			return nil
 		}
@@ -162,7 +161,7 @@ func (s *Supervisor) Hold(ctx context.Context, id, why string) error {
 // howToRelease is what follows the reason why an experiment is held.
 func howToRelease(e *experiment) string { return " (`brainjar release " + e.cfg.ID + "`)" }
 
-// Release undoes a hold, whoever put it: the experiment is queued, if it was wanted.
+// Release undoes a hold, whoever put it: the experiment is queued.
 func (s *Supervisor) Release(ctx context.Context, id string) error {
 	return s.obey(ctx, id, func(e *experiment, written func(error)) error {
 		e.hold = ""

@@ -86,7 +86,7 @@ func TestBrokenPipe(t *testing.T) {
 		go func() { done <- Main(append([]string{"--socket", d.socket}, args...), w, &stderr) }()
 		if args[0] == "events" {
 			d.awaitClients(t, 1)
-			d.run("start", "a").is(t, 0)
+			d.run("hold", "a").is(t, 0)
 		}
 		select {
 		case code := <-done:

@@ -187,8 +187,8 @@ func (o *order) tell(e control.Experiment) {
 // stand says in a few words how an experiment stands.
 func stand(e control.Experiment) string {
 	text := e.Phase
-	if why := reason(e); why != "" {
-		text += ": " + why
+	if e.Reason != "" {
+		text += ": " + e.Reason
 	}
 	switch {
 	case e.PID > 0 && active(e):
@@ -197,15 +197,6 @@ func stand(e control.Experiment) string {
 		text += fmt.Sprintf(" (run %d)", e.Run)
 	}
 	return printable(text)
-}
-
-// reason is why an experiment stands as it does, and who holds it where that is another
-// matter.
-func reason(e control.Experiment) string {
-	if e.Hold == "" || phase(e) == supervisor.Held {
-		return e.Reason
-	}
-	return strings.TrimPrefix(e.Reason+"; "+e.Hold, "; ")
 }
 
 // about says which experiment an error is about, where it does not say so itself.

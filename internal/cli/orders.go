@@ -165,8 +165,7 @@ func newHold(r *remote) *cobra.Command {
 	}
 	cmd := &cobra.Command{Use: "hold ID...", Short: "Keep experiments from being started", GroupID: groupOrders,
 		Long: `Keep experiments from being started, until they are released or started. What
-runs, runs to its end. What is not wanted at the moment, such as what is idle or
-stopped, stays in its phase, also when it is released.
+runs, runs to its end; what has succeeded or failed stays so, also when it is released.
 --all and --tag mean those that have not ended.` + manyHelp}
 	o.flags(cmd)
 	cmd.Flags().StringVar(&why.Reason, "reason", "", "why, for whoever looks")
@@ -179,8 +178,8 @@ func newRelease(r *remote) *cobra.Command {
 		return c.Order(ctx, id, "release")
 	}
 	cmd := &cobra.Command{Use: "release ID...", Short: "Undo hold; --all also resets the circuit breaker", GroupID: groupOrders,
-		Long: `Undo a hold, whoever put it: experiments that were wanted are queued, others may be
-started again. --all releases all that is held and resets the circuit breaker.` + manyHelp}
+		Long: `Undo a hold, whoever put it: experiments are queued. --all releases all that is
+held and resets the circuit breaker.` + manyHelp}
 	o.flags(cmd)
 	cmd.RunE = r.asking(func(ctx context.Context, c *control.Client, ids []string) error {
 		if !o.selection.all {

@@ -176,9 +176,9 @@ var usualColumns = []column{
 // reasonColumn comes last, because it is the longest.
 var reasonColumn = column{head: "REASON", cell: func(e control.Experiment, _ time.Time) string {
 	if len(e.NeedsRestart) > 0 {
-		return strings.TrimPrefix(reason(e)+"; ", "; ") + "a restart would change " + strings.Join(e.NeedsRestart, ", ")
+		return strings.TrimPrefix(e.Reason+"; ", "; ") + "a restart would change " + strings.Join(e.NeedsRestart, ", ")
 	}
-	return reason(e)
+	return e.Reason
 }}
 
 var wideColumns = []column{

@@ -142,11 +142,10 @@ func TestMembers(t *testing.T) {
 		}
 	}
 	member := h.as(ada, ada, group)
-	if e := member.obeyed("POST", "/v1/experiments/idle/hold", ""); !strings.HasPrefix(e.Hold, "held by 64001") {
-		t.Errorf("held: %q", e.Hold)
+	if e := member.obeyed("POST", "/v1/experiments/idle/hold", ""); !strings.HasPrefix(e.Reason, "held by 64001") {
+		t.Errorf("held: %q", e.Reason)
 	}
 	member.obeyed("POST", "/v1/experiments/idle/release", "")
-	member.obeyed("POST", "/v1/experiments/idle/start", "{}")
 	member.obeyed("POST", "/v1/experiments/idle/stop", "")
 	h.awaitPhase("idle", supervisor.Stopped)
 	member.obeyed("POST", "/v1/experiments/idle/start", `{"keys": {"memory_max": "512M"}}`)

@@ -43,10 +43,6 @@ func explain(e Experiment, s Supervisor, last *lastRun, now time.Time) (sentence
 	var x explanation
 	phase := supervisor.Phase(e.Phase)
 	x.standing(e, s, now)
-	if e.Hold != "" && phase != supervisor.Held {
-		x.say("No run of it begins until it is released: %s.", withoutRelease(e.Hold, e.Experiment))
-		x.advise("`brainjar release %s` undoes that", e.Experiment)
-	}
 	if len(e.NeedsRestart) > 0 {
 		x.say("Its configuration has changed since it was started: %s.", strings.Join(e.NeedsRestart, ", "))
 		x.advise("`brainjar restart %s` makes that take effect", e.Experiment)
@@ -90,7 +86,7 @@ func (x *explanation) standing(e Experiment, s Supervisor, now time.Time) {
 		}
 		x.advise("`brainjar start %s` starts it now, `brainjar stop %s` lets it be", id, id)
 	case supervisor.Held:
-		x.say("%s is held: %s.", id, withoutRelease(e.Reason, id))
+		x.say("%s is held: %s.", id, strings.TrimSuffix(e.Reason, " (`brainjar release "+id+"`)"))
 		x.advise("`brainjar release %s` queues it again", id)
 	case supervisor.Succeeded:
 		x.say("%s has succeeded: %s.", id, e.Reason)
@@ -101,12 +97,6 @@ func (x *explanation) standing(e Experiment, s Supervisor, now time.Time) {
 		x.say("%s was stopped: %s.", id, e.Reason)
 		x.advise("`brainjar start %s` starts it again", id)
 	}
-}
-
-// withoutRelease is why an experiment is held, without what undoes that: an advice says
-// it.
-func withoutRelease(why, id string) string {
-	return strings.TrimSuffix(why, " (`brainjar release "+id+"`)")
 }
 
 // waiting says what an experiment waits for, and what would have to change.

@@ -72,8 +72,6 @@ func TestExplain(t *testing.T) {
 		{"runs again", Experiment{Phase: "backoff", Reason: "exited with code 0; runs again in 10s", MaxRestarts: 3, DueAt: ago(time.Second)}, Supervisor{}, nil,
 			"a starts again in 0s: exited with code 0.", "`brainjar start a` starts it now, `brainjar stop a` lets it be"},
 		{"held", Experiment{Phase: "held", Reason: "held by ada: the fan is loud (`brainjar release a`)"}, Supervisor{}, nil, "a is held: held by ada: the fan is loud.", "`brainjar release a` queues it again"},
-		{"held while stopped", Experiment{Phase: "stopped", Reason: "stop was asked for", Hold: "held by ada (`brainjar release a`)"}, Supervisor{}, nil,
-			"a was stopped: stop was asked for.|No run of it begins until it is released: held by ada.", "`brainjar start a` starts it again|`brainjar release a` undoes that"},
 		{"succeeded", Experiment{Phase: "succeeded", Reason: "exited with code 0"}, Supervisor{}, ended("success", nil),
 			"a has succeeded: exited with code 0.|Run 3 ended at " + at + " after 1h0m0s with result success.", ""},
 		{"clean", Experiment{Phase: "succeeded", Reason: "exited with code 0"}, Supervisor{}, ended("success", func(r *lastRun) {

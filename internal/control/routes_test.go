@@ -128,10 +128,10 @@ func TestRoutes(t *testing.T) {
 		h.awaitPhase("idle", supervisor.Running)
 		h.obeyed("POST", "/v1/experiments/idle/stop", "")
 		h.awaitPhase("idle", supervisor.Stopped)
-		if e := h.obeyed("POST", "/v1/experiments/idle/hold", `{"reason": "the  fan\nis loud"}`); e.Phase != "stopped" || !strings.Contains(e.Hold, ": the fan is loud") {
+		if e := h.obeyed("POST", "/v1/experiments/idle/hold", `{"reason": "the  fan\nis loud"}`); e.Phase != "held" || !strings.Contains(e.Reason, ": the fan is loud") {
 			t.Errorf("%+v", e)
 		}
-		if e := h.obeyed("POST", "/v1/experiments/idle/release", ""); e.Phase != "stopped" || e.Hold != "" {
+		if e := h.obeyed("POST", "/v1/experiments/idle/release", ""); e.Phase == "held" {
 			t.Errorf("%+v", e)
 		}
 		h.obeyed("POST", "/v1/experiments/waits/hold", "")

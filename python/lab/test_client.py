@@ -60,10 +60,10 @@ class OrderTest(HouseTest):
         self.client.start("sleeper", wait=True, timeout=PATIENCE)
         self.client.stop("sleeper", wait=True, timeout=PATIENCE)
         held = self.client.hold("sleeper", "not now")
-        self.assertEqual(held.phase, "stopped")  # nobody wants it: it stays so
+        self.assertEqual(held.phase, "held")
         self.assertIn("not now", held.hold)
-        self.assertEqual(self.client.release("sleeper").hold, "")
-        self.client.start("sleeper", wait=True, timeout=PATIENCE)
+        self.client.release("sleeper")
+        self.client.until("sleeper", lambda e: e.phase == "running", PATIENCE)
         self.client.hold("short")
         self.client.release_all()
         self.assertEqual(self.client.wait("short", PATIENCE).phase, "succeeded")
