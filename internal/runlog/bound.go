@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,14 +53,16 @@ func (l *Logs) Run(ctx context.Context, terms func(context.Context) (Terms, erro
 		if err == nil && len(ids) == 0 {
 			continue // nobody who runs is asked
 		}
+		l.mu.RLock()
+		grew := maps.Clone(l.growing) // before it is known which of them are under way
+		l.mu.RUnlock()
 		t, unknown := terms(ctx)
 		if unknown != nil {
 			continue
 		}
+		err = errors.Join(err, l.look(ids, grew, t))
 		if now := time.Now(); now.Sub(swept) >= sweepEvery {
 			err, swept = errors.Join(err, l.sweep(ids, t, now)), now
-		} else {
-			err = errors.Join(err, l.look(ids, t))
 		}
 		words := ""
 		if err != nil {
@@ -72,13 +75,27 @@ func (l *Logs) Run(ctx context.Context, terms func(context.Context) (Terms, erro
 	}
 }
 
-// look bounds the files of the runs that are under way, of the experiments that have
-// files.
-func (l *Logs) look(ids []string, t Terms) error {
-	var errs []error
+// look bounds the files that may have grown since the last look: of the runs that are
+// under way, of the experiments that have files; and, once more, of those that have
+// ended since.
+func (l *Logs) look(ids []string, grew map[output]bool, t Terms) error {
+	live := make(map[output]bool)
 	for _, id := range ids {
-		if limits := t.Experiments[id]; limits.Live > 0 {
-			errs = append(errs, l.bound(l.path(id, limits.Live), limits.Size))
+		if run := t.Experiments[id].Live; run > 0 {
+			live[output{id, run}], grew[output{id, run}] = true, true
+		}
+	}
+	var errs []error
+	for o := range grew {
+		if limits, known := t.Experiments[o.experiment]; known {
+			errs = append(errs, l.bound(l.path(o.experiment, o.run), limits.Size))
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for o := range grew {
+		if delete(l.growing, o); live[o] {
+			l.growing[o] = true
 		}
 	}
 	return errors.Join(errs...)

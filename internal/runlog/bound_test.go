@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,7 +75,7 @@ func TestBound(t *testing.T) {
 						}
 					}
 					before := held(t, p.path)
-					if err := l.look([]string{"a"}, terms); err != nil {
+					if err := l.look([]string{"a"}, map[output]bool{}, terms); err != nil {
 						t.Fatal(err)
 					}
 					after := held(t, p.path)
@@ -229,6 +231,46 @@ func testRun(t *testing.T) {
 	if n := held(t, p.path); n > 64<<10 || asked < 4 {
 		t.Errorf("%d bytes are left, asked %d times", n, asked)
 	}
+}
+
+// TestRunOfTheEnded: a run that ended since the last look, or that began since then too,
+// is bounded at the next one, and then no more.
+func TestRunOfTheEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(t.TempDir(), nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		var live atomic.Int32
+		live.Store(1)
+		var over sync.WaitGroup
+		over.Go(func() {
+			l.Run(ctx, func(context.Context) (Terms, error) {
+				limits := Limits{Size: 64 * quantity.KiB, Runs: 9, Live: int(live.Load())}
+				return Terms{Budget: quantity.GiB, Experiments: map[string]Limits{"a": limits}}, nil
+			})
+		})
+		long := start(t, l, "a", 1)
+		time.Sleep(2*lookEvery + lookEvery/2) // the first look is a sweep
+		short := start(t, l, "a", 2)
+		much := strings.Repeat("x", 1<<20)
+		long.says("%s\n", much)
+		short.says("%s\n", much)
+		live.Store(0)
+		time.Sleep(lookEvery)
+		for _, p := range []*program{long, short} {
+			if n := held(t, p.path); n > 64<<10 {
+				t.Errorf("%s: %d bytes are left", p.path, n)
+			}
+			p.says("%s\n", much)
+		}
+		time.Sleep(lookEvery)
+		for _, p := range []*program{long, short} {
+			if n := held(t, p.path); n < 1<<20 {
+				t.Errorf("%s has ended and is looked at again and again", p.path)
+			}
+		}
+		cancel()
+		over.Wait()
+	})
 }
 
 // TestRunIdle: while there are no files, nobody is asked what runs.

@@ -36,9 +36,17 @@ type Logs struct {
 
 	// mu keeps reading apart from cutting, and making files from removing
 	// directories. removed is how much was cut off the beginning of a file since
-	// this process began, in bytes: readers count from the first byte ever.
+	// this process began, in bytes: readers count from the first byte ever. growing are
+	// the outputs that may have grown since they were bounded last.
 	mu      sync.RWMutex
 	removed map[string]int64
+	growing map[output]bool
+}
+
+// output is that of one run.
+type output struct {
+	experiment string
+	run        int
 }
 
 // New returns the logs in a directory, which is made with the first file.
@@ -46,7 +54,7 @@ func New(dir string, log *slog.Logger) *Logs {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Logs{dir: dir, log: log, fallocate: unix.Fallocate, removed: make(map[string]int64)}
+	return &Logs{dir: dir, log: log, fallocate: unix.Fallocate, removed: make(map[string]int64), growing: make(map[output]bool)}
 }
 
 // suffix ends the name of a file, after the number of its run.
@@ -73,6 +81,7 @@ func (l *Logs) Create(experiment string, run int) (path string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot keep the output in a file: %w", err)
 	}
+	l.growing[output{experiment, run}] = true
 	return path, f.Close()
 }
 
