@@ -169,6 +169,9 @@ func TestHistoryAsked(t *testing.T) {
 	d := newDaemon(t, looking)
 	d.run("start", "b")
 	d.run("wait", "b").is(t, ExitAwaited)
+	if err := d.Written(t.Context()); err != nil { // what is told may be ahead of the file
+		t.Fatal(err)
+	}
 	for _, more := range [][]string{nil, {"-o", "wide"}, {"-o", "json"}, {"b"}, {"-n", "1"}, {"--result", "exit-code"}, {"--result", "lost"}, {"--since", "1h", "b"}} {
 		code, read, errs := runMain(append([]string{"history", "--state", d.dir}, more...)...)
 		if code != 0 || errs != "" {
