@@ -20,7 +20,8 @@ type Query struct {
 	Follow bool
 }
 
-// Line is a line of output, without its end. A very long one comes in pieces.
+// Line is a line of output, without its end. A very long one comes in pieces, of which
+// each counts as a line.
 type Line struct {
 	Run  int    `json:"run"`
 	Text string `json:"text"` // valid UTF-8: what is not is replaced

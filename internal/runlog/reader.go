@@ -126,7 +126,8 @@ func (r *reader) end() error {
 	return nil
 }
 
-// tail goes to where the last n lines begin, and returns how many there are.
+// tail goes to where the last n lines begin, and returns how many there are. Each piece
+// of a long line counts as one.
 func (r *reader) tail(n int) (found int, err error) {
 	defer func() {
 		if err != nil {
@@ -145,6 +146,16 @@ func (r *reader) tail(n int) (found int, err error) {
 		return 0, err
 	}
 	end := info.Size()
+	before := end                  // the end of the line that is counted next
+	count := func(at int64) bool { // the line that begins there; true: it is enough
+		pieces := max(1, int((before-at+maxLine-1)/maxLine))
+		if more := found + pieces - n; more >= 0 {
+			r.at, found = removed+at+int64(more)*maxLine, n
+			return true
+		}
+		found, before = found+pieces, at-1
+		return false
+	}
 	for at := end; at > begin; {
 		part := r.buffer[:min(chunk, at-begin)]
 		at -= int64(len(part))
@@ -158,16 +169,14 @@ func (r *reader) tail(n int) (found int, err error) {
 			}
 			part = part[:i]
 			if at+int64(i) == end-1 {
-				continue // the end of the last line begins none
-			}
-			if found++; found == n {
-				r.at = removed + at + int64(i) + 1
+				before-- // the end of the last line begins none
+			} else if count(at + int64(i) + 1) {
 				return found, nil
 			}
 		}
 	}
-	if end > begin {
-		found++
+	if end > begin && count(begin) {
+		return found, nil
 	}
 	r.at = removed + begin
 	return found, nil

@@ -83,7 +83,10 @@ func TestRead(t *testing.T) {
 		{Query{Experiment: "a", Run: 9, Lines: 1}, "9:two"},
 		{Query{Experiment: "a", Since: time.Now().Add(time.Hour)}, ""},
 		{Query{Experiment: "long"}, "1:" + long + " 1:" + long + " 1:y 1:end"},
-		{Query{Experiment: "long", Lines: 2}, "1:" + long + " 1:" + long + " 1:y 1:end"},
+		{Query{Experiment: "long", Lines: 2}, "1:y 1:end"},
+		{Query{Experiment: "long", Lines: 3}, "1:" + long + " 1:y 1:end"},
+		{Query{Experiment: "long", Lines: 4}, "1:" + long + " 1:" + long + " 1:y 1:end"},
+		{Query{Experiment: "long", Lines: 5}, "1:" + long + " 1:" + long + " 1:y 1:end"},
 	} {
 		if got := strings.Join(texts(t, l, test.q), " "); got != test.want {
 			t.Errorf("%+v: %.300q, want %.300q", test.q, got, test.want)
@@ -114,6 +117,25 @@ func TestTail(t *testing.T) {
 		want := all[max(0, len(all)-n):]
 		if got := texts(t, l, Query{Experiment: "a", Lines: n}); !slices.Equal(got, want) {
 			t.Errorf("the last %d lines: %d, or others", n, len(got))
+		}
+	}
+}
+
+// TestTailOfLongLines: each piece of a line counts as one.
+func TestTailOfLongLines(t *testing.T) {
+	l := New(t.TempDir(), nil)
+	p := start(t, l, "a", 1)
+	for _, length := range []int{0, 1, maxLine - 1, maxLine, maxLine + 1, 2 * maxLine, 0, 2*maxLine + 1, 3*maxLine - 1, 5} {
+		p.says("%s\n", strings.Repeat("z", length))
+	}
+	for _, end := range []string{"", strings.Repeat("e", maxLine+1), "\n", "\n"} {
+		p.says("%s", end)
+		all := texts(t, l, Query{Experiment: "a"})
+		for n := 1; n <= len(all)+1; n++ {
+			want := all[max(0, len(all)-n):]
+			if got := texts(t, l, Query{Experiment: "a", Lines: n}); !slices.Equal(got, want) {
+				t.Errorf("of %d pieces the last %d: %d, or others", len(all), n, len(got))
+			}
 		}
 	}
 }
