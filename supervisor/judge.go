@@ -122,7 +122,7 @@ func Judge(e Ending, p RestartPolicy) Next {
 	}
 	if e.Outcome.StopRequested {
 		next.Result = transient.Stopped
-		next.Phase, next.Reason = Stopped, "stopped by somebody else, not through brainjar: not started again"
+		next.Phase, next.Reason = Stopped, stoppedOutside
 		return next
 	}
 	exited := e.Outcome.ExitCode >= 0 && (e.Outcome.Result == transient.Success || e.Outcome.Result == transient.ExitCode)
@@ -149,6 +149,9 @@ func Judge(e Ending, p RestartPolicy) Next {
 	}
 	return afterFailure(e, p, next, how)
 }
+
+// stoppedOutside is the reason of what was stopped with systemctl.
+const stoppedOutside = "stopped by somebody else, not through brainjar: not started again"
 
 // neverReady reports whether a program exited with 0 without having said
 // READY=1, as its configuration promised: systemd calls that a failure.

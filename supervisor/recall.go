@@ -287,7 +287,7 @@ func (s *Supervisor) recallRun(e *experiment) {
 		return
 	case !begun && Phase(p.Phase) == Stopping:
 		e.stop.cause = e.cause
-		s.notBegun(e)
+		s.notBegun(e, "it had not begun")
 		return
 	}
 	lost := transient.Outcome{Result: transient.Lost, ExitCode: -1, Ended: time.Now()}

@@ -135,7 +135,7 @@ func (s *Supervisor) launch(e *experiment, run int) {
 	if e.run != run || e.phase != Starting {
 		s.launching--
 		if e.run == run && e.phase == Stopping && e.unit.Invocation == "" {
-			s.notBegun(e)
+			s.notBegun(e, "it had not begun")
 		}
 		return
 	}
@@ -189,6 +189,8 @@ func (s *Supervisor) startAnswered(e *experiment, run int, err error) {
 		if e.phase == Stopping && e.stop.step == stopAwaitUnit {
 			s.terminate(e)
 		}
+	case errors.Is(err, transient.ErrStopped):
+		s.notBegun(e, stoppedOutside)
 	case slices.ContainsFunc(uncounted, func(cause error) bool { return errors.Is(err, cause) }):
 		s.startLost(e, err)
 	default:
@@ -207,7 +209,7 @@ const lostStartDelay = 5 * time.Second
 // failed, not the experiment, so it is not counted.
 func (s *Supervisor) startLost(e *experiment, err error) {
 	if e.phase == Stopping {
-		s.notBegun(e)
+		s.notBegun(e, "it had not begun")
 		return
 	}
 	e.run = e.lastRun() // the number is still free
@@ -217,14 +219,15 @@ func (s *Supervisor) startLost(e *experiment, err error) {
 	e.place = had
 }
 
-// notBegun ends a run that was to end before systemd had been asked for it.
-func (s *Supervisor) notBegun(e *experiment) {
+// notBegun ends a run that was to end before systemd had begun with it, or had even been
+// asked for it.
+func (s *Supervisor) notBegun(e *experiment, reason string) {
 	e.run = e.lastRun()
 	if e.stop.cause.requeues() {
-		s.queueAt(e, e.placeNow(), "it had not begun")
+		s.queueAt(e, e.placeNow(), reason)
 		return
 	}
 	cause := e.stop.cause
-	s.move(e, Stopped, "it had not begun")
+	s.move(e, Stopped, reason)
 	s.onceMore(e, cause)
 }

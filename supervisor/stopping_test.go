@@ -2,10 +2,12 @@ package supervisor_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
 	"brainjar/supervisor"
+	"brainjar/transient"
 	"brainjar/transient/transienttest"
 )
 
@@ -63,4 +65,22 @@ func TestStartWhileItIsEnded(t *testing.T) {
 			h.drain()
 		})
 	}
+}
+
+// One that a person stops with systemctl before systemd has begun with it is stopped: no
+// run has failed, and none follows.
+func TestStoppedBeforeItBegan(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		fake.FailStart("brainjar-a.service", transient.ErrStopped)
+		h := st.begin(head + experiment("a", "", "sleep=1h"))
+		h.awaitPhase(supervisor.Stopped, time.Minute, "a")
+		fake.FailStart("brainjar-a.service", nil)
+		time.Sleep(10 * time.Minute)
+		if s := h.status("a"); s.Phase != supervisor.Stopped || s.Run != 0 || !strings.Contains(s.Reason, "stopped by somebody else") {
+			st.Errorf("%+v", s)
+		}
+		h.must(h.Supervisor.Start(h.ctx(), "a"))
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		h.drain()
+	})
 }

@@ -18,6 +18,8 @@ var (
 	// ErrNotNow: systemd itself cannot start anything now, whatever the spec:
 	// the slice is being stopped, the machine shuts down, /run is full.
 	ErrNotNow = errors.New("systemd starts nothing now")
+	// ErrStopped: somebody stopped the unit before systemd had begun with it.
+	ErrStopped = errors.New("somebody stopped it before it had begun")
 	// ErrUnsupported: this machine or this systemd cannot do that.
 	ErrUnsupported = errors.New("not supported by this machine")
 )

@@ -3,6 +3,7 @@
 package transient_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -40,6 +41,24 @@ func TestFoundQueued(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestStoppedBeforeItBegan: a start that somebody takes back before systemd has begun with
+// it is a stop, not the experiment's failure.
+func TestStoppedBeforeItBegan(t *testing.T) {
+	b := newBench(t, transient.Options{})
+	b.synced(1)
+	spec := b.spec("queued", "sleep=1h")
+	quiet := keepBusy(t)
+	started := make(chan error, 1)
+	go func() { started <- b.Start(t.Context(), spec) }()
+	eventually(t, "a job that waits", func() bool { return systemctl(t, "show", "--property=Job", "--value", spec.Unit()) != "" })
+	systemctl(t, "stop", "--no-block", spec.Unit())
+	quiet()
+	if err := <-started; !errors.Is(err, transient.ErrStopped) {
+		t.Errorf("%v, want ErrStopped", err)
+	}
+	b.forget()
 }
 
 // dieStarting lets a Manager die while it starts units, when the time has come, and

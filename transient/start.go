@@ -227,10 +227,17 @@ func (m *Manager) submitOver(ctx context.Context, c, over *conn, t *tracked, pro
 	}
 	m.mu.Unlock()
 	err = m.wait(ctx, t.order)
-	if errors.Is(err, errNoInvocation) && m.lives(ctx, c, t.unit.Name) {
-		err = fmt.Errorf("%w: %w", ErrUncertain, err)
+	switch {
+	case !errors.Is(err, errNoInvocation):
+		return err
+	case m.lives(ctx, c, t.unit.Name):
+		return fmt.Errorf("%w: %w", ErrUncertain, err)
+	case !errors.Is(err, errCanceled):
+		return err
+	case c.shutsDown(ctx):
+		return fmt.Errorf("%w: %w", ErrNotNow, err)
 	}
-	return err
+	return ErrStopped
 }
 
 // meet makes the acquaintance of a unit that somebody else started: its signals may
@@ -244,6 +251,16 @@ func (m *Manager) meet(ctx context.Context, c *conn, name string) {
 // errNoInvocation: the job that was to start a unit is over, and no invocation was
 // seen.
 var errNoInvocation = errors.New("systemd's job is over, and the unit was not started")
+
+// errCanceled: another job took the place of the one that was to start a unit.
+var errCanceled = fmt.Errorf("%w: canceled", errNoInvocation)
+
+// shutsDown reports whether systemd is stopping everything, or may be.
+func (c *conn) shutsDown(ctx context.Context) bool {
+	var state string
+	err := c.get(ctx, managerPath, managerIface, "SystemState", &state)
+	return err != nil || state == "stopping"
+}
 
 // lives reports whether a unit is there, or may be: around a daemon-reload the news
 // of a job can come before those of its unit.
@@ -330,7 +347,11 @@ func (m *Manager) decide(t *tracked) {
 	if !over || o.settled || t.unit.Invocation != "" {
 		return
 	}
-	o.settle(fmt.Errorf("%w: %s", errNoInvocation, result))
+	err := fmt.Errorf("%w: %s", errNoInvocation, result)
+	if result == "canceled" {
+		err = errCanceled
+	}
+	o.settle(err)
 	if path := unitPath(t.unit.Name); m.units[path] == t {
 		delete(m.units, path)
 	}

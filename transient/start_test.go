@@ -39,6 +39,20 @@ func TestWaitSettled(t *testing.T) {
 	}
 }
 
+// TestTakenBack: a job that was canceled is told from one that failed.
+func TestTakenBack(t *testing.T) {
+	for result, want := range map[string]bool{"canceled": true, "failed": false} {
+		m := New(Options{})
+		u := &tracked{unit: Unit{Name: "brainjar-x.service"}, order: newOrder()}
+		u.order.job = "/job/1"
+		m.units[unitPath(u.unit.Name)] = u
+		m.jobRemoved(unitPath(u.unit.Name), "/job/1", result)
+		if err := u.order.err; errors.Is(err, errCanceled) != want || !errors.Is(err, errNoInvocation) || len(m.units) > 0 {
+			t.Errorf("%s: %v", result, err)
+		}
+	}
+}
+
 // TestPathsHang: a file system that hangs keeps a start no longer than its
 // limit, and the next one leaves nothing more behind.
 func TestPathsHang(t *testing.T) {
