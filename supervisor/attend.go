@@ -114,6 +114,8 @@ func (s *Supervisor) unattended(e *experiment) {
 		sub := *e.submission
 		sub.Attended = false
 		e.submission = &sub
+		e.attended.streams.Close() // of which the run has its own; another one would write to nobody
+		e.attended = attended{}
 		s.keep(e, nil)
 		return
 	}
