@@ -224,15 +224,8 @@ func (l *Ledger) Counted(ctx context.Context, invocation string) (bool, error) {
 	if known {
 		return true, nil
 	}
-	if f == nil {
-		return false, nil
-	}
-	var n int
-	err := f.db.QueryRowContext(ctx, "SELECT count(*) FROM runs WHERE invocation = ? AND ended_at IS NOT NULL", invocation).Scan(&n)
-	if err != nil {
-		return false, fmt.Errorf("cannot read %s: %w", l.path, err)
-	}
-	return n > 0, nil
+	n, err := l.count(ctx, f, "SELECT count(*) FROM runs WHERE invocation = ? AND ended_at IS NOT NULL", invocation)
+	return n > 0, err
 }
 
 // LastRun returns the highest number of a run that an experiment has had, 0 if it
@@ -241,13 +234,30 @@ func (l *Ledger) LastRun(ctx context.Context, experiment string) (int, error) {
 	l.mu.Lock()
 	f := l.file
 	l.mu.Unlock()
+	return l.count(ctx, f, "SELECT coalesce(max(run), 0) FROM runs WHERE experiment = ?", experiment)
+}
+
+// count asks a file, if there is one, for a number. It does not wait for a disk that does
+// not answer: the question may be left behind, one at a time, as there is one connection.
+func (l *Ledger) count(ctx context.Context, f *file, question, about string) (int, error) {
 	if f == nil {
 		return 0, nil
 	}
-	var run int
-	err := f.db.QueryRowContext(ctx, "SELECT coalesce(max(run), 0) FROM runs WHERE experiment = ?", experiment).Scan(&run)
+	ctx, cancel := context.WithTimeoutCause(ctx, l.o.SlowCommit, ErrSlow)
+	defer cancel()
+	var n int
+	answer := make(chan error, 1)
+	go func() { answer <- f.db.QueryRowContext(ctx, question, about).Scan(&n) }()
+	var err error
+	select {
+	case err = <-answer:
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("cannot read %s: %w", l.path, err)
 	}
-	return run, nil
+	return n, nil
 }

@@ -68,6 +68,11 @@ func TestHangs(t *testing.T) {
 			t.Errorf("run %d: the answer took %v", run, waited)
 		}
 	}
+	_, counted := w.Counted(t.Context(), "x")
+	_, last := w.LastRun(t.Context(), "a")
+	if !errors.Is(counted, ledger.ErrSlow) || !errors.Is(last, ledger.ErrSlow) {
+		t.Errorf("questions: %v, %v", counted, last)
+	}
 	release()
 	for end := time.Now().Add(20 * time.Second); w.put(ledger.Write{}) != nil; {
 		if time.Now().After(end) {
