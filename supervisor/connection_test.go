@@ -95,6 +95,22 @@ func TestLostStartIsNotCounted(t *testing.T) {
 	})
 }
 
+// What keeps systemd from starting anything for an hour is not told hundreds of times;
+// when it is over, the start does not take long.
+func TestLostStartsBecomeFewer(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		fake.FailStart("brainjar-a.service", transient.ErrNotNow)
+		h := st.begin(head + experiment("a", "", "sleep=1h"))
+		time.Sleep(time.Hour)
+		fake.FailStart("brainjar-a.service", nil)
+		h.awaitPhase(supervisor.Running, time.Minute+time.Second, "a")
+		if n := len(h.past("a")); n < 30 || n > 200 {
+			st.Errorf("%d changes of its phase", n)
+		}
+		h.drain()
+	})
+}
+
 // A unit that is found while its program is still loading is not started again.
 func TestFoundLoading(t *testing.T) {
 	onFake(t, func(st stage, fake *transienttest.Fake) {

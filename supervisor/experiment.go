@@ -39,6 +39,7 @@ type experiment struct {
 	place       place         // to take up again after Backoff; zero: the last
 	due         time.Time     // when Backoff ends, or the present step of Stopping
 	warnAt      time.Time     // when to announce the end of runtime_max; zero: never
+	lost        int           // starts in a row that systemd did not begin
 	answered    bool          // systemd has taken the order to start: there is a unit
 	stop        stop          // how it is being ended, while Stopping
 	probing     probing       // its health checks
@@ -116,6 +117,9 @@ func (s *Supervisor) change(e *experiment, c Change, then func(error), facts ...
 	}
 	if c.To != Stopping {
 		e.stop = stop{}
+	}
+	if c.To != Queued && c.To != Starting && c.To != Backoff {
+		e.lost = 0
 	}
 	if c.To != Running {
 		e.turn, e.byHand = nil, false

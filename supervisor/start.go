@@ -202,8 +202,9 @@ func (s *Supervisor) startAnswered(e *experiment, run int, err error) {
 // uncounted are the failures to start that are not the experiment's.
 var uncounted = []error{transient.ErrUncertain, transient.ErrDisconnected, transient.ErrExists, transient.ErrNotNow}
 
-// lostStartDelay is the wait after a start that systemd did not answer.
-const lostStartDelay = 5 * time.Second
+// lostStart is the wait after a start that systemd did not begin: one that lasts, such as
+// for a disk that is full, must not fill the history.
+var lostStart = BackoffPolicy{Delay: 5 * time.Second, Factor: 2, Max: time.Minute}
 
 // startLost lets an experiment wait that systemd never got to start: systemd
 // failed, not the experiment, so it is not counted.
@@ -213,7 +214,8 @@ func (s *Supervisor) startLost(e *experiment, err error) {
 		return
 	}
 	e.run = e.lastRun() // the number is still free
-	e.due = time.Now().Add(lostStartDelay)
+	e.lost++
+	e.due = time.Now().Add(lostStart.For(e.lost, 0))
 	had := e.placeNow()
 	s.move(e, Backoff, "systemd did not start it: "+err.Error())
 	e.place = had
