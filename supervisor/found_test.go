@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"brainjar/internal/config"
 	"brainjar/supervisor"
 	"brainjar/transient/transienttest"
 )
@@ -96,6 +97,36 @@ func TestReloadThatRestartsLater(t *testing.T) {
 		h.must(err)
 		if len(plan.Steps) > 0 {
 			st.Errorf("once more: %+v", plan.Steps)
+		}
+		h.drain()
+	})
+}
+
+// Less memory than a run uses is refused, measured by the limit that is in force: that can
+// be another than the configured one, which it was found to be above already.
+func TestLimitInForce(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		text := func(limit string) string {
+			return head + experiment("a", "memory_max = \""+limit+"\"", "alloc=500M", "sleep=1h")
+		}
+		h := st.begin(text("600M"))
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		h.leave()
+		h = st.begin(text("100M"))
+		time.Sleep(time.Minute)
+		for name, change := range map[string]func() error{
+			"set": func() error { return h.Set(h.ctx(), "a", config.Keys{"memory_max": "200M"}, false) },
+			"reload": func() error {
+				h.rewrite(text("300M"))
+				_, err := h.Reload(h.ctx(), false)
+				return err
+			},
+		} {
+			err := change()
+			time.Sleep(time.Minute)
+			if s, r := h.status("a"), h.report(); s.Phase != supervisor.Running || s.Run != 1 || r.BudgetUsed != 600<<20 {
+				st.Errorf("%s: %v, %s is used, %+v", name, err, r.BudgetUsed, s)
+			}
 		}
 		h.drain()
 	})

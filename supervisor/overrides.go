@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"brainjar/internal/config"
+	"brainjar/internal/quantity"
+	"brainjar/transient"
 )
 
 // Overrides are what orders say of an experiment instead of its file. They hold,
@@ -221,7 +223,8 @@ func (s *Supervisor) Set(ctx context.Context, id string, keys config.Keys, withi
 	if err != nil {
 		return err
 	}
-	var unit string
+	var unit transient.Unit
+	var held, inForce quantity.Bytes
 	err = s.obey(ctx, id, func(now *experiment, written func(error)) error {
 		if now.base != e.base || now.cfg != e.cfg {
 			return errChanged
@@ -237,17 +240,22 @@ func (s *Supervisor) Set(ctx context.Context, id string, keys config.Keys, withi
 		if err := s.roomFor(now, cfg); err != nil {
 			return err
 		}
-		unit = now.unit.Name
+		unit, held, inForce = now.unit, now.holds, now.memoryMax()
 		now.holds = max(now.memoryMax(), cfg.MemoryMax) // until it is known which is in force
 		written(nil)
 		return nil
 	})
-	if err != nil || unit == "" {
+	if err != nil || unit.Name == "" {
 		return err
 	}
-	failed := s.applyLimits(ctx, unit, cfg, e.cfg)
+	failed := s.applyLimits(ctx, unit.Name, cfg, inForce)
 	return s.obey(context.WithoutCancel(ctx), id, func(now *experiment, written func(error)) error {
-		now.holds = 0
+		if now.unit.Invocation == unit.Invocation {
+			now.holds = 0
+			if failed != nil {
+				now.holds = held
+			}
+		}
 		if failed != nil {
 			return failed
 		}
@@ -255,7 +263,7 @@ func (s *Supervisor) Set(ctx context.Context, id string, keys config.Keys, withi
 			return errChanged
 		}
 		now.overrides, now.cfg = merged, cfg
-		s.Log.Info("limits changed", "experiment", id, "unit", unit, "keys", e.cfg.Differences(cfg))
+		s.Log.Info("limits changed", "experiment", id, "unit", unit.Name, "keys", e.cfg.Differences(cfg))
 		s.keep(now, written)
 		return nil
 	})
@@ -271,9 +279,10 @@ func (s *Supervisor) roomFor(e *experiment, cfg *config.Experiment) error {
 	return nil
 }
 
-// applyLimits gives a unit other limits. Less memory than it uses would kill it.
-func (s *Supervisor) applyLimits(ctx context.Context, unit string, cfg, before *config.Experiment) error {
-	if cfg.MemoryMax < before.MemoryMax {
+// applyLimits gives a unit other limits, that has so much memory now. Less than it uses
+// would kill it.
+func (s *Supervisor) applyLimits(ctx context.Context, unit string, cfg *config.Experiment, memoryMax quantity.Bytes) error {
+	if cfg.MemoryMax < memoryMax {
 		u, err := s.Groups.Usage(unit)
 		if err != nil {
 			return err

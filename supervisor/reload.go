@@ -316,9 +316,9 @@ func (s *Supervisor) changeLimits(e *experiment, before *config.Experiment) {
 		e.outdate(late)
 		return
 	}
-	unit, cfg := e.unit, e.cfg
-	e.holds = max(before.MemoryMax, cfg.MemoryMax)
-	s.do(func(ctx context.Context) error { return s.applyLimits(ctx, unit.Name, cfg, before) }, func(err error) {
+	unit, cfg, inForce := e.unit, e.cfg, max(before.MemoryMax, e.holds)
+	e.holds = max(inForce, cfg.MemoryMax)
+	s.do(func(ctx context.Context) error { return s.applyLimits(ctx, unit.Name, cfg, inForce) }, func(err error) {
 		if e.unit.Invocation != unit.Invocation || s.ctx.Err() != nil {
 			return
 		}
@@ -326,7 +326,7 @@ func (s *Supervisor) changeLimits(e *experiment, before *config.Experiment) {
 			e.holds = 0
 			return
 		}
-		e.holds = before.MemoryMax
+		e.holds = inForce
 		s.Log.Error("limits cannot be changed while it runs", "experiment", cfg.ID, "unit", unit.Name, "err", err)
 		e.outdate(late)
 	})
