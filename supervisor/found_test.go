@@ -1,13 +1,17 @@
 package supervisor_test
 
 import (
+	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"brainjar/internal/config"
+	"brainjar/internal/quantity"
 	"brainjar/supervisor"
+	"brainjar/transient"
 	"brainjar/transient/transienttest"
 )
 
@@ -127,6 +131,49 @@ func TestLimitInForce(t *testing.T) {
 			if s, r := h.status("a"), h.report(); s.Phase != supervisor.Running || s.Run != 1 || r.BudgetUsed != 600<<20 {
 				st.Errorf("%s: %v, %s is used, %+v", name, err, r.BudgetUsed, s)
 			}
+		}
+		h.drain()
+	})
+}
+
+// slowLimits is a systemd that takes its time for the first change of limits.
+type slowLimits struct {
+	*transienttest.Fake
+	mu  sync.Mutex
+	set []quantity.Bytes // memory_max, as it was set
+}
+
+func (s *slowLimits) SetLimits(ctx context.Context, unit string, l transient.Limits) (transient.Limits, error) {
+	s.mu.Lock()
+	first := len(s.set) == 0
+	s.set = append(s.set, 0)
+	s.mu.Unlock()
+	if first {
+		time.Sleep(3 * time.Second)
+	}
+	s.mu.Lock()
+	s.set = append(s.set, l.MemoryMax)
+	s.mu.Unlock()
+	return s.Fake.SetLimits(ctx, unit, l)
+}
+
+// Limits that change twice are set in that order.
+func TestLimitsInOrder(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		slow := &slowLimits{Fake: fake}
+		st.open = func() systemd { return slow }
+		h := st.begin(head + experiment("a", "", "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		for _, limit := range []string{"64M", "128M"} {
+			h.rewrite(head + experiment("a", "memory_max = \""+limit+"\"", "sleep=1h"))
+			_, err := h.Reload(h.ctx(), false)
+			h.must(err)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute)
+		h.must(h.Set(h.ctx(), "a", config.Keys{"memory_max": "100M"}, false))
+		if want := []quantity.Bytes{0, 64 << 20, 0, 128 << 20, 0, 100 << 20}; !slices.Equal(slow.set, want) {
+			st.Errorf("set %v", slow.set)
 		}
 		h.drain()
 	})

@@ -224,7 +224,8 @@ func (s *Supervisor) Set(ctx context.Context, id string, keys config.Keys, withi
 		return err
 	}
 	var unit transient.Unit
-	var held, inForce quantity.Bytes
+	var held quantity.Bytes
+	var apply func(context.Context) error
 	err = s.obey(ctx, id, func(now *experiment, written func(error)) error {
 		if now.base != e.base || now.cfg != e.cfg {
 			return errChanged
@@ -240,15 +241,17 @@ func (s *Supervisor) Set(ctx context.Context, id string, keys config.Keys, withi
 		if err := s.roomFor(now, cfg); err != nil {
 			return err
 		}
-		unit, held, inForce = now.unit, now.holds, now.memoryMax()
+		inForce := now.memoryMax()
+		unit, held = now.unit, now.holds
+		apply = now.inTurn(func(ctx context.Context) error { return s.applyLimits(ctx, unit.Name, cfg, inForce) })
 		now.holds = max(now.memoryMax(), cfg.MemoryMax) // until it is known which is in force
 		written(nil)
 		return nil
 	})
-	if err != nil || unit.Name == "" {
+	if err != nil || apply == nil {
 		return err
 	}
-	failed := s.applyLimits(ctx, unit.Name, cfg, inForce)
+	failed := apply(ctx)
 	return s.obey(context.WithoutCancel(ctx), id, func(now *experiment, written func(error)) error {
 		if now.unit.Invocation == unit.Invocation {
 			now.holds = 0

@@ -318,7 +318,8 @@ func (s *Supervisor) changeLimits(e *experiment, before *config.Experiment) {
 	}
 	unit, cfg, inForce := e.unit, e.cfg, max(before.MemoryMax, e.holds)
 	e.holds = max(inForce, cfg.MemoryMax)
-	s.do(func(ctx context.Context) error { return s.applyLimits(ctx, unit.Name, cfg, inForce) }, func(err error) {
+	apply := func(ctx context.Context) error { return s.applyLimits(ctx, unit.Name, cfg, inForce) }
+	s.do(e.inTurn(apply), func(err error) {
 		if e.unit.Invocation != unit.Invocation || s.ctx.Err() != nil {
 			return
 		}

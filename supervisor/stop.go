@@ -62,7 +62,7 @@ func (e *experiment) endAsked() { e.cause, e.stop.cause = CauseAsked, CauseAsked
 // thaw lets a program run again that is to be told to save its work.
 func (s *Supervisor) thaw(e *experiment) {
 	unit, run := e.unit.Name, e.run
-	s.do(e.freezing(func(ctx context.Context) error { return s.Freezer.Thaw(ctx, unit) }), func(err error) {
+	s.do(e.inTurn(func(ctx context.Context) error { return s.Freezer.Thaw(ctx, unit) }), func(err error) {
 		if err != nil && s.ctx.Err() == nil {
 			s.Log.Warn("order failed", "experiment", e.cfg.ID, "order", "thaw", "err", err)
 		}

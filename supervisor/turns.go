@@ -128,7 +128,7 @@ func (s *Supervisor) orderTurn(e *experiment, name string, order func(context.Co
 	t, unit, run := e.turn, e.unit.Name, e.run
 	t.busy = true
 	s.cooling.turns.orders++
-	s.do(e.freezing(func(ctx context.Context) error { return order(ctx, unit) }), func(err error) {
+	s.do(e.inTurn(func(ctx context.Context) error { return order(ctx, unit) }), func(err error) {
 		s.cooling.turns.orders--
 		t.busy = false
 		if e.turn != t || e.run != run || s.ctx.Err() != nil {
@@ -144,9 +144,10 @@ func (s *Supervisor) orderTurn(e *experiment, name string, order func(context.Co
 	})
 }
 
-// freezing makes an order to freeze or to thaw wait for the one before.
-func (e *experiment) freezing(order func(context.Context) error) func(context.Context) error {
-	place := e.freezer
+// inTurn makes an order to freeze or to thaw, or one that sets limits, for which systemd
+// may have to thaw, wait for the one before.
+func (e *experiment) inTurn(order func(context.Context) error) func(context.Context) error {
+	place := e.order
 	return func(ctx context.Context) error {
 		select {
 		case place <- struct{}{}:
@@ -185,7 +186,7 @@ func (s *Supervisor) Freeze(ctx context.Context, id string) error {
 func (s *Supervisor) freezeByHand(e *experiment, answer func(error)) {
 	turned, unit := e.turn != nil, e.unit.Name
 	e.turn, e.byHand = nil, true
-	s.do(e.freezing(func(ctx context.Context) error {
+	s.do(e.inTurn(func(ctx context.Context) error {
 		if turned {
 			if err := s.Freezer.Thaw(ctx, unit); err != nil {
 				return err
