@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"brainjar/internal/config"
@@ -78,6 +79,13 @@ func readBegun(definition string) (b begun) {
 		return nil
 	}
 	return b
+}
+
+// lacks are those of the keys that the run does not have as they are configured now; it
+// may have had them so before they were changed.
+func (b begun) lacks(c *config.Experiment, keys []string) []string {
+	now := begunWith(c)
+	return slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return b[key] != "" && b[key] == now[key] })
 }
 
 // differs are the keys that the run has otherwise than they are configured now.

@@ -136,6 +136,34 @@ func TestLimitInForce(t *testing.T) {
 	})
 }
 
+// What was changed and is changed back needs no other run.
+func TestReloadAndBack(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		now := head + experiment("a", "", "sleep=1h")
+		h := st.begin(now)
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		for _, restart := range []bool{false, true} {
+			h.rewrite(head + experiment("a", `stop_timeout = "5s"`, "sleep=2h"))
+			_, err := h.Reload(h.ctx(), false)
+			h.must(err)
+			if s := h.status("a"); !slices.Equal(s.Outdated, []string{"command", "stop_timeout"}) {
+				st.Errorf("outdated: %v", s.Outdated)
+			}
+			h.rewrite(now)
+			plan, err := h.Reload(h.ctx(), restart)
+			h.must(err)
+			if s := h.status("a"); len(s.Outdated) > 0 || plan.Steps[0].Effect != supervisor.Amend {
+				st.Errorf("outdated: %v, %+v", s.Outdated, plan.Steps)
+			}
+		}
+		time.Sleep(time.Minute)
+		if s := h.status("a"); s.Run != 1 {
+			st.Errorf("%+v", s)
+		}
+		h.drain()
+	})
+}
+
 // slowLimits is a systemd that takes its time for the first change of limits.
 type slowLimits struct {
 	*transienttest.Fake

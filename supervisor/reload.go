@@ -187,6 +187,7 @@ func (p *Plan) amend(e *experiment, c *config.Experiment, restart bool) {
 		late = union(e.outdated, late)
 		step.Keys = union(step.Keys, late)
 	}
+	late = e.begun.lacks(c, late)
 	if len(late) > 0 && e.phase.Active() {
 		step.Effect, step.Words = Renew, "takes effect with its next run: "+strings.Join(late, ", ")
 		if step.restart = restart && e.phase != Stopping; step.restart {
@@ -290,6 +291,7 @@ func (s *Supervisor) replace(e *experiment, c *config.Experiment) {
 	switch {
 	case e.phase.Active():
 		e.outdate(needRun(keys))
+		e.outdated = e.begun.lacks(e.cfg, e.outdated)
 		if limitsDiffer(before, e.cfg) {
 			s.changeLimits(e, before)
 		}
