@@ -92,9 +92,11 @@ func (m *Manager) runScope(ctx context.Context, c *conn, t *tracked, plan scopeP
 	m.mu.Lock()
 	if t.scope.detail = problem; problem == "" {
 		m.begin(c, t, false)
+	} else {
+		_ = syscall.Kill(child.pid, syscall.SIGKILL) // it may be about to execute the program
 	}
 	m.mu.Unlock()
-	child.release() // a helper that has executed nothing ends
+	child.release()
 	status, usage, err := child.wait(ctx)
 	if err != nil {
 		return // Run ends; the program goes on
