@@ -29,6 +29,13 @@ type listedUnit struct {
 // was asked about it.
 func (u listedUnit) stub() bool { return u.Active == "inactive" && u.JobID == 0 }
 
+// lives reports whether a unit has processes, or is about to: a job that stops one that
+// has none starts nothing.
+func (u listedUnit) lives() bool {
+	idle := u.Active == "inactive" || u.Active == "failed"
+	return !idle || u.Active == "inactive" && u.JobID != 0 && u.JobType != "stop"
+}
+
 // reconcile compares what is tracked with what is there, after a connection
 // was made and after systemd was reloaded: what runs and is not known is
 // reported as found, what has ended meanwhile as ended. On a new connection,

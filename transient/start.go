@@ -266,7 +266,7 @@ func (c *conn) shutsDown(ctx context.Context) bool {
 // of a job can come before those of its unit.
 func (m *Manager) lives(ctx context.Context, c *conn, name string) bool {
 	units, err := c.list(ctx, name)
-	return err != nil || len(units) > 0 && !units[0].stub() && units[0].Active != "failed"
+	return err != nil || len(units) > 0 && units[0].lives()
 }
 
 // wait waits until an order is settled.
