@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"brainjar/transient"
 )
@@ -180,4 +181,25 @@ func TestFailedStays(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	second.forget()
+}
+
+// TestStoppedWhileLoading: that a person stopped a unit before it was ready is also known
+// where the recorder could not tell, and is told from a start that fails by itself.
+func TestStoppedWhileLoading(t *testing.T) {
+	b := newBench(t, transient.Options{Recorder: []string{"/bin/true"}})
+	b.synced(1)
+	loading := func(name string, limit time.Duration) string {
+		spec := b.spec(name, "sleep=1h")
+		spec.Ready, spec.ReadyTimeout = transient.ReadyNotify, limit
+		return b.start(spec)
+	}
+	stopped, late := loading("stopped", time.Hour), loading("late", time.Second)
+	systemctl(t, "stop", stopped)
+	if o := b.ended(stopped).Outcome; o.Result != transient.Stopped || !o.StopRequested {
+		t.Errorf("stopped by a person: %+v", o)
+	}
+	if o := b.ended(late).Outcome; o.Result != transient.Timeout || o.StopRequested {
+		t.Errorf("not ready in time: %+v", o)
+	}
+	b.forget()
 }
