@@ -1,6 +1,7 @@
 package transient
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -143,6 +144,34 @@ func fakeGroup(t *testing.T, unified bool, files map[string]string) group {
 		}
 	}
 	return group{c, "/"}
+}
+
+// TestBearable: a budget that is lowered below what runs uses waits until it uses less;
+// what file systems cache for it does not count.
+func TestBearable(t *testing.T) {
+	const mib = quantity.MiB
+	for _, test := range []struct {
+		limit             string
+		used, cache, want quantity.Bytes
+	}{
+		{"104857600", 80 * mib, 0, 100 * mib},
+		{"104857600", 80 * mib, 30 * mib, 64 * mib},
+		{"104857600", 50 * mib, 0, 64 * mib},
+		{"max", 80 * mib, 0, 0},
+		{"67108864", 64 * mib, 0, 64 * mib}, // it is in force, and reached
+		{"33554432", 32 * mib, 0, 64 * mib}, // it is raised
+	} {
+		g := fakeGroup(t, true, map[string]string{
+			"memory.max": test.limit + "\n", "memory.current": fmt.Sprintf("%d\n", test.used), "pids.current": "1\n",
+			"memory.stat": fmt.Sprintf("inactive_file %d\nactive_file 0\n", test.cache),
+		})
+		if got := g.bearable(64 * mib); got != test.want {
+			t.Errorf("limit %s, %s used, %s of them cache: %s, want %s", test.limit, test.used, test.cache, got, test.want)
+		}
+		if got := g.bearable(0); got != 0 {
+			t.Errorf("no limit: %s", got)
+		}
+	}
 }
 
 // TestMemoryIsRounded: the kernel rounds limits down to pages; that is no

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"brainjar/internal/quantity"
 )
 
 // How long systemd may take to write to the kernel what it has accepted.
@@ -139,15 +141,37 @@ func (m *Manager) SetSlice(ctx context.Context, l Limits) (Limits, error) {
 	return effective, named("set the limits of", Slice, err)
 }
 
-func (m *Manager) setSlice(ctx context.Context, l Limits, host Host) (Limits, error) {
+// setSlice sets all limits, but one of the memory that would kill what runs: then the
+// one before stays, and that is an error.
+func (m *Manager) setSlice(ctx context.Context, l Limits, host Host) (effective Limits, err error) {
+	g, asked := m.sliceGroup(), l.MemoryMax
+	if host.Unenforced(limitMemoryMax) == "" {
+		l.MemoryMax = g.bearable(asked)
+	}
 	if err := m.sendLimits(ctx, Slice, l, host, false); err != nil {
 		return Limits{}, err
 	}
-	g := m.sliceGroup()
-	if !g.populated() {
-		return Limits{}, nil // systemd tells the kernel when the first unit starts
+	if g.populated() { // else systemd tells the kernel when the first unit starts
+		effective, err = m.readBack(ctx, g, l, host, false)
 	}
-	return m.readBack(ctx, g, l, host, false)
+	if err == nil && l.MemoryMax != asked {
+		err = fmt.Errorf("what runs uses more than %s, and would be killed", asked)
+	}
+	return effective, err
+}
+
+// bearable is a limit for the memory of the group; the one that is in force, as long as
+// more is used than that: the kernel would choose whom to kill.
+func (g group) bearable(limit quantity.Bytes) quantity.Bytes {
+	u, err := g.usage()
+	if err != nil || limit == 0 || u.Memory-u.Cache < limit {
+		return limit
+	}
+	now, err := g.limits(Limits{})
+	if err != nil || now.MemoryMax > 0 && now.MemoryMax <= limit {
+		return limit
+	}
+	return now.MemoryMax
 }
 
 func (m *Manager) sliceGroup() group {
