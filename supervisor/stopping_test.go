@@ -84,3 +84,19 @@ func TestStoppedBeforeItBegan(t *testing.T) {
 		h.drain()
 	})
 }
+
+// A disk that does not answer when brainjar is stopped keeps it no longer than its time,
+// and what has ended is not said to be still there.
+func TestDrainWithoutLedger(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		st.book = newBook()
+		h := st.begin(head + experiment("a", "", "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		st.book.mu.Lock()
+		st.book.dead = true
+		st.book.mu.Unlock()
+		if took := h.drain(); took > 30*time.Second || len(h.ends("a")) != 1 {
+			st.Errorf("took %v, %d ends", took, len(h.ends("a")))
+		}
+	})
+}
