@@ -46,6 +46,7 @@ type experiment struct {
 	turn        *turn         // the governor freezes it; nil: it does not
 	byHand      bool          // a person has ordered to freeze it, and it is not told yet that it is frozen
 	order       chan struct{} // holds one order to freeze it, to thaw it or to set its limits, since they must not overtake each other
+	looking     chan struct{} // holds one look at its paths, which may hang
 	hot         bool          // for its max_temperature
 	savedAt     time.Time     // when it said last that it had saved its work
 
@@ -66,7 +67,7 @@ type experiment struct {
 }
 
 func newExperiment(c *config.Experiment) *experiment {
-	return &experiment{cfg: c, base: c, phase: Idle, since: time.Now(), definition: definitionOf(c).String(), order: make(chan struct{}, 1)}
+	return &experiment{cfg: c, base: c, phase: Idle, since: time.Now(), definition: definitionOf(c).String(), order: make(chan struct{}, 1), looking: make(chan struct{}, 1)}
 }
 
 // memoryMax is the limit of memory that is in force, or would be.

@@ -3,6 +3,7 @@ package supervisor_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -51,6 +52,41 @@ func TestLogFiles(t *testing.T) {
 			st.Errorf("%+v, %v", terms, err)
 		}
 		h.drain()
+	})
+}
+
+// deadDisk does not answer.
+type deadDisk struct {
+	asked  atomic.Int32
+	answer chan struct{}
+}
+
+func (d *deadDisk) Create(string, int) (string, error) {
+	d.asked.Add(1)
+	<-d.answer
+	return "", errors.New("no space left on device")
+}
+
+// A file system that does not answer keeps those waiting that need it, and no others; for
+// each one question is left behind.
+func TestDeadDisk(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		disk := &deadDisk{answer: make(chan struct{})}
+		st.logs = disk
+		text := strings.Replace(head, "max_concurrent = 8", "max_concurrent = 20", 1)
+		for i := range 10 {
+			text += experiment(fmt.Sprintf("dead%d", i), "log = \"file\"", "sleep=1h")
+		}
+		h := st.begin(text + experiment("b", "", "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Minute, "b")
+		time.Sleep(time.Hour)
+		if s := h.status("dead0"); s.Run > 1 || s.Attempt > 0 || disk.asked.Load() != 10 {
+			st.Errorf("asked %d times, %+v", disk.asked.Load(), s)
+		}
+		h.must(h.Supervisor.Stop(h.ctx(), "dead0"))
+		h.awaitPhase(supervisor.Stopped, time.Minute, "dead0")
+		h.drain()
+		close(disk.answer)
 	})
 }
 

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -151,13 +152,16 @@ func (s *Supervisor) launch(e *experiment, run int) {
 		}
 	}
 	var gpu granted
-	mode := e.mode
+	mode, looking := e.mode, e.looking
 	s.do(func(ctx context.Context) error {
 		defer order.streams.Close()
-		spec, err := order.spec()
-		if err == nil {
-			spec.LogFile, err = s.logFile(order)
-		}
+		spec, err := look(ctx, looking, func() (transient.Spec, error) {
+			spec, err := order.spec()
+			if err == nil {
+				spec.LogFile, err = s.logFile(order)
+			}
+			return spec, err
+		})
 		if err == nil {
 			gpu, err = order.grantGPU(ctx, s.Board, &spec)
 		}
@@ -174,6 +178,37 @@ func (s *Supervisor) launch(e *experiment, run int) {
 		}
 		s.startAnswered(e, run, err)
 	})
+}
+
+// lookLimit is how long file systems may take to answer what a start asks of them.
+const lookLimit = 10 * time.Second
+
+// look looks at file systems for a start. One that hangs keeps do for ever; it is left
+// behind then, and as it keeps its place, of which each experiment has one, these do not
+// pile up.
+func look[T any](ctx context.Context, place chan struct{}, do func() (T, error)) (seen T, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	type answer struct {
+		seen T
+		err  error
+	}
+	answers := make(chan answer, 1)
+	select {
+	case place <- struct{}{}:
+		go func() {
+			defer func() { <-place }()
+			seen, err := do()
+			answers <- answer{seen, err}
+		}()
+	case <-ctx.Done():
+	}
+	select {
+	case a := <-answers:
+		return a.seen, a.err
+	case <-ctx.Done():
+		return seen, fmt.Errorf("its paths could not be looked at: %w: %w", transient.ErrUncertain, ctx.Err())
+	}
 }
 
 // startAnswered takes systemd's answer to a start. If there is a unit, events
