@@ -237,9 +237,9 @@ func (s *Supervisor) startAnswered(e *experiment, run int, err error) {
 // uncounted are the failures to start that are not the experiment's.
 var uncounted = []error{transient.ErrUncertain, transient.ErrDisconnected, transient.ErrExists, transient.ErrNotNow}
 
-// lostStart is the wait after a start that systemd did not begin: one that lasts, such as
+// lostStartBackoff is the wait after a start that systemd did not begin: one that lasts, such as
 // for a disk that is full, must not fill the history.
-var lostStart = BackoffPolicy{Delay: 5 * time.Second, Factor: 2, Max: time.Minute}
+var lostStartBackoff = BackoffPolicy{Delay: 5 * time.Second, Factor: 2, Max: time.Minute}
 
 // startLost lets an experiment wait that systemd never got to start: systemd
 // failed, not the experiment, so it is not counted.
@@ -250,7 +250,7 @@ func (s *Supervisor) startLost(e *experiment, err error) {
 	}
 	e.run = e.lastRun() // the number is still free
 	e.lost++
-	e.due = time.Now().Add(lostStart.For(e.lost, 0))
+	e.due = time.Now().Add(lostStartBackoff.For(e.lost, 0))
 	had := e.placeNow()
 	s.move(e, Backoff, "systemd did not start it: "+err.Error())
 	e.place = had
