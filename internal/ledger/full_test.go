@@ -62,6 +62,46 @@ func TestNoDirectory(t *testing.T) {
 	}
 }
 
+// TestRunsAreBounded: of the runs that end while nothing can be written the newest are
+// kept, and all that have not ended; how many are not is told.
+func TestRunsAreBounded(t *testing.T) {
+	blocked := filepath.Join(t.TempDir(), "state")
+	if err := os.WriteFile(blocked, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(blocked, "brainjar.db")
+	w := open(t, path, ledger.Options{})
+	_ = w.put(ledger.Write{})
+	const runs = 25_000
+	for run := range runs {
+		r := ledger.Run{Experiment: "a", Run: run + 1, StartedAt: noon.Add(time.Duration(run) * time.Second)}
+		if run > 0 {
+			r.EndedAt, r.Result = r.StartedAt, "success"
+		}
+		w.Put(ledger.Write{Run: &r}, nil)
+	}
+	if n := w.State().Waiting; n > 20_000 { // and what came during the last attempt
+		t.Errorf("%d rows wait", n)
+	}
+	if err := os.Remove(blocked); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); w.put(ledger.Write{}) != nil; {
+		if time.Now().After(end) {
+			t.Fatal("the ledger does not work again")
+		}
+	}
+	w.must(ledger.Write{})
+	var kept, first, last int
+	row := query(t, path, "SELECT count(*) || ' ' || min(run) || ' ' || max(run) FROM runs")
+	if _, err := fmt.Sscan(row, &kept, &first, &last); err != nil || kept < 9_000 || kept > 20_000 || first != 1 || last != runs {
+		t.Errorf("kept %s, %v", row, err)
+	}
+	if got := query(t, path, "SELECT reason FROM events WHERE kind = 'ledger'"); !strings.Contains(got, fmt.Sprintf("runs lost: %d", runs-kept)) {
+		t.Errorf("%d kept: %s", kept, got)
+	}
+}
+
 // TestFullDisk: SQLite's own word for a full disk keeps the file, and everything
 // that was put meanwhile is written when there is room, in one piece.
 func TestFullDisk(t *testing.T) {

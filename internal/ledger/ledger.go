@@ -154,9 +154,8 @@ func (l *Ledger) failed(err error) {
 	l.state.Err = err
 }
 
-// worked notes that a write has reached the disk; dropped is how many events had
-// no place meanwhile.
-func (l *Ledger) worked(dropped int) {
+// worked notes that a pile has reached the disk; it knows what had no place meanwhile.
+func (l *Ledger) worked(p *pile) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state.Err == nil {
@@ -164,10 +163,13 @@ func (l *Ledger) worked(dropped int) {
 	}
 	after := time.Since(l.state.Since).Round(time.Second)
 	l.state.Err, l.state.Since = nil, time.Time{}
-	l.state.Dropped += dropped
-	l.log.Warn("ledger can be written again", "after", after, "events_lost", dropped)
-	l.pile.put(Write{Event: &Event{At: time.Now(), Kind: "ledger",
-		Reason: fmt.Sprintf("nothing could be written for %s; events lost: %d", after, dropped)}})
+	l.state.Dropped += p.dropped
+	l.log.Warn("ledger can be written again", "after", after, "events_lost", p.dropped, "runs_lost", p.lost)
+	told := fmt.Sprintf("nothing could be written for %s; events lost: %d", after, p.dropped)
+	if p.lost > 0 {
+		told += fmt.Sprintf("; runs lost: %d", p.lost)
+	}
+	l.pile.put(Write{Event: &Event{At: time.Now(), Kind: "ledger", Reason: told}})
 }
 
 // Restore returns what the file says of brainjar's earlier life, also one that can

@@ -17,6 +17,7 @@ type pile struct {
 	events  []Event
 	samples []Sample
 	dropped int // events that had no place
+	lost    int // runs
 }
 
 type runKey struct {
@@ -24,10 +25,12 @@ type runKey struct {
 	run        int
 }
 
-// Most events and samples that wait for the disk; the oldest go first.
+// Most events, samples and runs that wait for the disk; the oldest go first, of the runs
+// such as have ended.
 const (
 	maxEvents  = 10_000
 	maxSamples = 10_000
+	maxRuns    = 10_000
 )
 
 func newPile() *pile {
@@ -81,6 +84,7 @@ func (p *pile) over(newer *pile) *pile {
 	p.events = append(p.events, newer.events...)
 	p.samples = append(p.samples, newer.samples...)
 	p.dropped += newer.dropped
+	p.lost += newer.lost
 	p.bound()
 	return p
 }
@@ -105,6 +109,13 @@ func (p *pile) bound() {
 	if n := len(p.samples) - maxSamples; n > 0 {
 		n += room
 		p.samples = slices.Clone(p.samples[n:])
+	}
+	if n := len(p.runs) - maxRuns; n > 0 {
+		ended := slices.DeleteFunc(p.inOrder(), func(r *Run) bool { return r.EndedAt.IsZero() })
+		for _, r := range ended[:min(n+room, len(ended))] {
+			delete(p.runs, runKey{r.Experiment, r.Run})
+			p.lost++
+		}
 	}
 }
 

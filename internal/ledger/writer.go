@@ -100,7 +100,7 @@ func (l *Ledger) write(ctx context.Context) error {
 	l.mu.Lock()
 	asked, l.asked = l.asked, nil
 	l.mu.Unlock()
-	l.worked(p.dropped)
+	l.worked(p)
 	for _, done := range asked {
 		done(nil)
 	}
