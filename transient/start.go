@@ -105,10 +105,12 @@ func (m *Manager) start(ctx context.Context, spec Spec) error {
 	return m.submit(ctx, c, t, props)
 }
 
-// inspect looks at what a unit's spec names in file systems. One that hangs
-// keeps look for ever; it is left behind then, and as there is one at a time
-// for each unit, these do not pile up.
+// inspect looks at what a unit's spec names in file systems, for no longer than a call
+// may take. One that hangs keeps look for ever; it is left behind then, and as there
+// is one at a time for each unit, these do not pile up.
 func (m *Manager) inspect(ctx context.Context, unit string, look func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, m.options.CallTimeout)
+	defer cancel()
 	hangs := func() error {
 		return fmt.Errorf("its paths could not be looked at: %w: %w", ErrUncertain, ctx.Err())
 	}

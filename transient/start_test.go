@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -81,6 +82,23 @@ func TestPathsHang(t *testing.T) {
 	if len(looked) != 1 || len(m.inspecting) != 0 {
 		t.Errorf("looked %d times, %d left", len(looked), len(m.inspecting))
 	}
+}
+
+// TestPathsHangShortly: they keep a start no longer than one call may take, so that those
+// who wait for their turn get it.
+func TestPathsHangShortly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := New(Options{})
+		ctx, cancel := m.startLimit(t.Context())
+		defer cancel()
+		release := make(chan struct{})
+		defer close(release)
+		began := time.Now()
+		err := m.inspect(ctx, "x", func() error { <-release; return nil })
+		if took := time.Since(began); !errors.Is(err, ErrUncertain) || took != defaultCallTimeout {
+			t.Errorf("%v after %v", err, took)
+		}
+	})
 }
 
 // TestOpenFilesOfAScope: more than the kernel gives is refused if somebody wrote
