@@ -122,8 +122,9 @@ func TestReal(t *testing.T) {
 }
 
 // awaited is a program that stays until journald has seen its line, and so whose it is:
-// a busy machine gets to it later.
-const awaited = `{ echo "scope %d, $INVOCATION_ID"; timeout 30 sh -c 'until journalctl -q -o cat -u brainjar-%s.scope | grep -q "scope %d,"; do sleep 0.1; done'; } | systemd-cat`
+// a busy machine gets to it later. Not by -u, which also shows what systemd says of the
+// scope, and with that this text.
+const awaited = `{ echo "scope %d, $INVOCATION_ID"; timeout 30 sh -c 'until journalctl -q -o cat _SYSTEMD_UNIT=brainjar-%s.scope | grep -q "scope %d,"; do sleep 0.1; done'; } | systemd-cat`
 
 // TestRealInvocation: what systemd calls an invocation is enough to find a run; for
 // a scope there is nothing else.
