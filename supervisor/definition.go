@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"sync"
 
 	"brainjar/internal/config"
 )
@@ -50,7 +51,8 @@ func (d definition) changed(was string, phase Phase) bool {
 }
 
 // begun is what a run was started with: digests of the keys that only another run can
-// have, by key. The ledger keeps it beside the definition, while the run goes on.
+// have, by key, without those that have their default. The ledger keeps it beside the
+// definition, while the run goes on. nil: that is not known.
 type begun map[string]string
 
 // begunAfter stands between the definition and begun.
@@ -59,15 +61,24 @@ const begunAfter = " "
 func begunWith(c *config.Experiment) begun {
 	b := make(begun)
 	for key, value := range c.Values() {
-		if len(needRun([]string{key})) > 0 {
-			b[key] = digest(value)[:8]
+		if d := digest(value); len(needRun([]string{key})) > 0 && d != defaultDigests()[key] {
+			b[key] = strings.Clone(d[:8])
 		}
 	}
 	return b
 }
 
+// defaultDigests are the digests of what an experiment is that says nothing, by key.
+var defaultDigests = sync.OnceValue(func() map[string]string {
+	digests := make(map[string]string)
+	for key, value := range config.DefaultValues() {
+		digests[key] = digest(value)
+	}
+	return digests
+})
+
 func (b begun) String() string {
-	if len(b) == 0 {
+	if b == nil {
 		return ""
 	}
 	return begunAfter + toJSON(b)
@@ -85,14 +96,17 @@ func readBegun(definition string) (b begun) {
 // may have had them so before they were changed.
 func (b begun) lacks(c *config.Experiment, keys []string) []string {
 	now := begunWith(c)
-	return slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return b[key] != "" && b[key] == now[key] })
+	return slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return b != nil && b[key] == now[key] })
 }
 
 // differs are the keys that the run has otherwise than they are configured now.
 func (b begun) differs(c *config.Experiment) (keys []string) {
+	if b == nil {
+		return nil
+	}
 	now := begunWith(c)
 	for _, key := range config.ExperimentKeys() {
-		if was, ok := b[key.Name]; ok && was != now[key.Name] {
+		if b[key.Name] != now[key.Name] {
 			keys = append(keys, key.Name)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"brainjar/internal/config"
@@ -24,7 +25,16 @@ func TestEveryKeyIsComparable(t *testing.T) {
 			t.Errorf("%s: %T is %s, %v", key, value, b, err)
 		}
 	}
-	if b := begunWith(cfg.Experiments[0]); len(b) < 10 || len(readBegun("x"+b.String()).differs(cfg.Experiments[0])) > 0 {
-		t.Errorf("%v", b)
+	b := begunWith(cfg.Experiments[0])
+	if b["command"] == "" || len(b) > 5 || len(readBegun("x"+b.String()).differs(cfg.Experiments[0])) > 0 {
+		t.Errorf("%v", b) // what has its default needs no place
+	}
+	changed := *cfg.Experiments[0]
+	changed.WorkingDirectory, changed.Command = "/srv", []string{"/bin/false"}
+	if got := strings.Join(readBegun("x"+b.String()).differs(&changed), " "); got != "command working_directory" {
+		t.Errorf("%q differ", got)
+	}
+	if readBegun("x") != nil || len(readBegun("x").differs(&changed)) > 0 {
+		t.Error("what an earlier brainjar has not written is not known")
 	}
 }

@@ -11,13 +11,13 @@ import (
 
 // gcPercent trades a little of the CPU, of which brainjar needs next to none,
 // for memory, which on its machines belongs to the experiments.
-const gcPercent = 40
+const gcPercent = 30
 
 // shedEvery is how often it is looked whether something has happened that needed memory.
 const shedEvery = 10 * time.Second
 
 // shedFrom is how many bytes of the heap must be free to be worth a collection.
-const shedFrom = 2 << 20
+const shedFrom = 512 << 10
 
 // shed gives memory back after changes: what a burst of starts needed, which the runtime
 // would keep for minutes, and the pages of the program's own code. Those that are needed

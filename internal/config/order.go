@@ -156,6 +156,12 @@ func (e *Experiment) Values() map[string]any {
 	return values
 }
 
+// DefaultValues are the Values of an experiment that says nothing.
+func DefaultValues() map[string]any {
+	e := defaultExperiment()
+	return e.Values()
+}
+
 // Differences are the names of the settings whose values differ, such as
 // "thermal.throttle". The experiments do not count.
 func (c *Config) Differences(other *Config) []string { return settingKeys.differences(c, other) }
