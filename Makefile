@@ -9,6 +9,9 @@ GOBUILD := go build -ldflags '$(LDFLAGS)'
 SCRIPTS := $(filter-out lab/README.md lab/demo.toml lab/faults,$(wildcard lab/*)) \
 	packaging/deb $(filter-out %.lintian %/copyright,$(wildcard packaging/debian/*)) .ci/run .ci/vulncheck
 
+# Tests that take long in simulated time, and need no systemd: test-unit has run them.
+SIMULATED := TestNumbersAreGivenOnce|TestDeathAtEveryWrite|TestNothingGrows|TestPlaceIsKept|TestPlaceOutlivesALostStart
+
 .PHONY: build demo test test-unit test-lab test-long test-python test-vm test-faults test-power test-arm64 bench lint dist deb test-deb clean
 
 build: ## the binary, for this machine
@@ -39,7 +42,7 @@ test-lab: ## the suites on real systemd
 	lab/install shellcheck
 	shellcheck -x $(SCRIPTS)
 	lab/suite-build dist/lab
-	lab/test dist/lab -test.skip TestLong
+	lab/test dist/lab -test.skip 'TestLong|$(SIMULATED)'
 
 test-long: ## what test-lab leaves out for its length: a thousand runs, heat, floods, hundreds at once
 	lab/install
@@ -54,7 +57,7 @@ test-python: ## the Python package: alone, and against a real brainjar
 test-vm: ## the same suites in a virtual machine with cgroup v2 (slow), but for those that want a fast machine
 	lab/install-vm
 	lab/suite-build dist/lab
-	lab/vm --mem 3072 --timeout 2700 --add dist/lab:/lab/suite --add lab/suite:/lab/run-suite -- /lab/run-suite /lab/suite -test.skip 'TestLong|TestShipped'
+	lab/vm --mem 3072 --timeout 2700 --add dist/lab:/lab/suite --add lab/suite:/lab/run-suite -- /lab/run-suite /lab/suite -test.skip 'TestLong|TestShipped|$(SIMULATED)'
 
 test-faults: ## a random walk of faults: BRAINJAR_FAULTS seconds, or BRAINJAR_KILLS kills
 	lab/install

@@ -42,10 +42,13 @@ var errBusy = errors.New("the check before does not end although it was killed")
 // cannot even be killed, as with a dead network file system, is left behind;
 // there is one at a time for each unit, so these do not pile up.
 func (m *Manager) CheckHealth(ctx context.Context, unit Unit, check HealthCheck) error {
-	began := time.Now()
+	var limit time.Duration
+	if deadline, limited := ctx.Deadline(); limited {
+		limit = time.Until(deadline).Round(100 * time.Millisecond)
+	}
 	err := m.checkHealth(ctx, unit, check)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil {
-		late := fmt.Sprintf("no answer within %v", time.Since(began).Round(100*time.Millisecond))
+		late := fmt.Sprintf("no answer within %v", limit)
 		if said := new(unhealthyError); errors.As(err, &said) && said.output != "" {
 			late += ": " + said.output
 		}
