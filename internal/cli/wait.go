@@ -56,7 +56,7 @@ func waitFor(ctx context.Context, c *control.Client, r *remote, ids []string, na
 		switch {
 		case of.Ready && unwanted(now) && !named:
 			return true
-		case !ended(now) && !(of.Ready && (now.Blocked || unwanted(now))):
+		case !ended(now) && (!of.Ready || !now.Blocked && !unwanted(now)):
 			mention(now)
 			return false
 		case of.Leaving && phase(now) == supervisor.Stopped:

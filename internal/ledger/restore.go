@@ -197,7 +197,7 @@ func (i in[T]) Scan(v any) error {
 			*to = int(v)
 			return nil
 		case *quantity.Bytes:
-			*to = quantity.Bytes(v) //nolint:gosec // sizes are not negative
+			*to = quantity.Bytes(v)
 			return nil
 		}
 	}
