@@ -61,7 +61,10 @@ const begunAfter = " "
 func begunWith(c *config.Experiment) begun {
 	b := make(begun)
 	for key, value := range c.Values() {
-		if d := digest(value); len(needRun([]string{key})) > 0 && d != defaultDigests()[key] {
+		if len(needRun([]string{key})) == 0 {
+			continue
+		}
+		if d := digest(value); d != defaultDigests()[key] {
 			b[key] = strings.Clone(d[:8])
 		}
 	}
