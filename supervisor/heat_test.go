@@ -288,7 +288,7 @@ func heatOutlives(st stage, fake *transienttest.Fake, until, end string) {
 		st.first = hot(76)
 	}
 	second := st.begin(text)
-	second.await("it is ready", 5*time.Second, func() bool { return second.report().Ready })
+	second.awaitReady()
 	time.Sleep(50 * time.Millisecond)
 	if end == "kill, then hot" {
 		if got := second.report().Stage; got != until || clocks.share() != 0.6 || slices.Contains(clocks.orders[len(clocks.orders)-1:], "restore") {

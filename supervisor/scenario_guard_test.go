@@ -55,6 +55,7 @@ func orphanKept(st stage) {
 	}
 	third := st.begin(keep + experiment("new", "", "sleep=1h"))
 	third.await("old is found", 10*time.Second, func() bool { return strings.Contains(third.logged(), "it is left running") })
+	third.awaitReady()
 	if err := third.systemd.Kill(context.Background(), "brainjar-old.service", transient.All, syscall.SIGKILL); err != nil {
 		st.Fatal(err)
 	}

@@ -70,6 +70,7 @@ func submission(st stage) {
 	h.leave()
 	second := st.begin(text)
 	second.awaitPhase(supervisor.Running, 10*time.Second, "a", "new")
+	second.awaitReady()
 	if after := second.status("new"); after.Unit.Invocation != before.Unit.Invocation || after.Run != 1 {
 		st.Errorf("before %+v\nafter %+v", before, after)
 	}
@@ -96,7 +97,7 @@ func templates(st stage) {
 	st.book = newBook()
 	text := head + "[template]\ncommand = [\"PROGRAM\", \"workload\", \"sleep={config}\"]\n" + experiment("a", "autostart = false", "sleep=1h")
 	h := st.begin(text)
-	h.await("ready", 10*time.Second, func() bool { r, err := h.Report(h.ctx()); return err == nil && r.Ready })
+	h.awaitReady()
 	o := supervisor.Overrides{Config: "1h", Keys: config.Keys{"memory_max": "64M", "environment": map[string]any{"X": "1"}}}
 	h.must(h.StartWith(h.ctx(), "made", "", o, false))
 	h.awaitPhase(supervisor.Running, 10*time.Second, "made")
@@ -135,7 +136,7 @@ func templates(st stage) {
 func adoptedProcess(st stage) {
 	st.book = newBook()
 	h := st.begin(head)
-	h.await("ready", 10*time.Second, func() bool { r, err := h.Report(h.ctx()); return err == nil && r.Ready })
+	h.awaitReady()
 	sleep := exec.Command("/bin/sleep", "3600")
 	transienttest.Execute(st, sleep)
 	defer func() { _ = sleep.Process.Kill(); _ = sleep.Wait() }()

@@ -236,6 +236,13 @@ func (h *house) awaitPhase(phase supervisor.Phase, limit time.Duration, ids ...s
 	}
 }
 
+// awaitReady waits until brainjar knows what runs and takes orders: what it finds is
+// told one by one before.
+func (h *house) awaitReady() {
+	h.Helper()
+	h.await("it is ready", 10*time.Second, func() bool { return h.report().Ready })
+}
+
 // drain asks brainjar to stop, waits for it and returns how long it took.
 func (h *house) drain() time.Duration {
 	h.Helper()

@@ -4,7 +4,6 @@ package transient
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 
 	sddbus "github.com/coreos/go-systemd/v22/dbus"
@@ -54,7 +53,11 @@ func Bare(ctx context.Context, specs []Spec, recordDir string, recorder []string
 			if !ok {
 				return nil, errors.New("systemd closed the connection")
 			}
-			if o, over := r.take(s, recordDir, execStart); over {
+			o, over, err := r.take(s, recordDir, execStart)
+			if err != nil {
+				return outcomes, err
+			}
+			if over {
 				outcomes = append(outcomes, o)
 				ended++
 			}
@@ -85,12 +88,12 @@ func (r *runners) init(specs []Spec) {
 }
 
 // take reads one signal, and the record of a unit that has ended.
-func (r *runners) take(s *dbus.Signal, recordDir string, execStart bool) (o Outcome, over bool) {
+func (r *runners) take(s *dbus.Signal, recordDir string, execStart bool) (o Outcome, over bool, err error) {
 	if s.Name != propsIface+".PropertiesChanged" || len(s.Body) < 2 {
-		return o, false
+		return o, false, nil
 	}
 	if _, ours := r.status[s.Path]; !ours {
-		return o, false
+		return o, false, nil
 	}
 	iface, _ := s.Body[0].(string)
 	changed, _ := s.Body[1].(map[string]dbus.Variant)
@@ -100,18 +103,21 @@ func (r *runners) take(s *dbus.Signal, recordDir string, execStart bool) (o Outc
 			r.status[s.Path] = int(status)
 		}
 	case unitIface:
-		state, _ := changed["ActiveState"].Value().(string)
-		if state != "inactive" && state != "failed" {
-			return o, false
+		state := readUnitState(changed)
+		if !state.over() {
+			return o, false, nil
 		}
 		o.ExitCode = r.status[s.Path]
 		delete(r.status, s.Path)
-		if id, ok := changed["InvocationID"].Value().([]byte); ok && !execStart {
-			if rec, err := readRecord(recordDir, hex.EncodeToString(id)); err == nil {
-				o.CPUTime, o.MemoryPeak = rec.CPUTime, rec.MemoryPeak
-			}
+		if execStart {
+			return o, true, nil
 		}
-		return o, true
+		rec, err := readRecord(recordDir, state.invocation)
+		if err != nil {
+			return o, false, err
+		}
+		o.CPUTime, o.MemoryPeak = rec.CPUTime, rec.MemoryPeak
+		return o, true, nil
 	}
-	return o, false
+	return o, false, nil
 }

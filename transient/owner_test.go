@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestMainOfAScope: the program of a scope that this Manager did not start gets the
@@ -56,19 +58,21 @@ func TestMainOfAScope(t *testing.T) {
 // TestHelperThatHangs: a helper that may not execute the program, or did not say in time
 // that it has, does not do so later.
 func TestHelperThatHangs(t *testing.T) {
-	pidfd := -1
-	process, err := os.StartProcess("/bin/sleep", []string{"sleep", "60"}, &os.ProcAttr{Sys: &syscall.SysProcAttr{PidFD: &pidfd}})
+	sleep := exec.Command("/bin/sleep", "60")
+	if err := sleep.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pidfd, err := unix.PidfdOpen(sleep.Process.Pid, unix.PIDFD_NONBLOCK)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = syscall.SetNonblock(pidfd, true)
 	control, err := os.Open(os.DevNull)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := New(Options{})
 	u := &tracked{unit: Unit{Name: "brainjar-x.scope", Kind: Scope}}
-	u.scope = &scopeProcess{child: &child{process.Pid, control, os.NewFile(uintptr(pidfd), "pidfd")}}
+	u.scope = &scopeProcess{child: &child{sleep.Process.Pid, control, os.NewFile(uintptr(pidfd), "pidfd")}}
 	began := time.Now()
 	m.runScope(t.Context(), nil, u, scopePlan{}) // it is in no scope
 	if took := time.Since(began); took > 30*time.Second || u.scope.detail == "" || u.scope.status.Signal() != syscall.SIGKILL {
