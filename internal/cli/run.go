@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -144,7 +143,6 @@ func (b *brainjar) run(path string) error {
 		Logs:    control.Output{Files: b.logs, Ledger: filepath.Join(state, ledgerName), User: b.user},
 		Sensors: b.feels.get, Version: Version, Log: b.log,
 	}
-	debug.SetGCPercent(gcPercent)
 	b.log.Info("brainjar runs", "version", Version, "config", path, "experiments", len(cfg.Experiments),
 		"at_once", cfg.Supervisor.MaxConcurrent, "memory_budget", cfg.Budget(memTotal), "host", host)
 	return b.supervise(s, server, manager, sampler, readings, book)
