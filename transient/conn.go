@@ -1,6 +1,7 @@
 package transient
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -80,6 +81,7 @@ func dialOnce(ctx context.Context, address string, limit time.Duration, greet fu
 		return nil, fmt.Errorf("cannot connect to systemd on %s: %w", path, err)
 	}
 	socket := &socket{Conn: unix, limit: limit}
+	socket.in = bufio.NewReader(readFunc(socket.receive))
 	// godbus's authentication knows no time limit: the socket has it.
 	deadline, _ := ctx.Deadline()
 	_ = socket.SetReadDeadline(deadline)
@@ -126,11 +128,13 @@ func (c *conn) list(ctx context.Context, patterns ...string) (units []listedUnit
 
 // socket gives up on a peer that does not read: a write that does not finish
 // within the limit fails, and godbus closes the connection. And it knows when
-// the peer was last heard.
+// the peer was last heard. godbus reads a message in small pieces: one call of
+// the kernel takes them, and the messages that follow.
 type socket struct {
 	net.Conn
 	limit time.Duration
 	heard atomic.Pointer[time.Time]
+	in    *bufio.Reader // of receive
 }
 
 func (s *socket) Write(b []byte) (int, error) {
@@ -138,13 +142,21 @@ func (s *socket) Write(b []byte) (int, error) {
 	return s.Conn.Write(b)
 }
 
-func (s *socket) Read(b []byte) (int, error) {
+func (s *socket) Read(b []byte) (int, error) { return s.in.Read(b) }
+
+// receive is a Read that comes from the peer.
+func (s *socket) receive(b []byte) (int, error) {
 	n, err := s.Conn.Read(b)
 	if n > 0 {
 		s.hear()
 	}
 	return n, err
 }
+
+// readFunc makes an io.Reader of a function.
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(b []byte) (int, error) { return f(b) }
 
 func (s *socket) hear() {
 	now := time.Now()

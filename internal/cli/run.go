@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -143,6 +145,8 @@ func (b *brainjar) run(path string) error {
 		Logs:    control.Output{Files: b.logs, Ledger: filepath.Join(state, ledgerName), User: b.user},
 		Sensors: b.feels.get, Version: Version, Log: b.log,
 	}
+	debug.SetGCPercent(gcPercent)
+	runtime.GOMAXPROCS(processors)
 	b.log.Info("brainjar runs", "version", Version, "config", path, "experiments", len(cfg.Experiments),
 		"at_once", cfg.Supervisor.MaxConcurrent, "memory_budget", cfg.Budget(memTotal), "host", host)
 	return b.supervise(s, server, manager, sampler, readings, book)

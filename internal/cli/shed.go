@@ -9,13 +9,13 @@ import (
 	"brainjar/transient"
 )
 
-// The collector trades a little of the CPU for memory, which on brainjar's machines
-// belongs to the experiments, while nothing happens. A burst of starts keeps the balance
-// of the runtime: it takes enough of the CPU as it is.
-const (
-	gcCalm  = 30  // percent of what lives
-	gcBurst = 100 // percent of what lives
-)
+// gcPercent trades a little of the CPU, of which brainjar needs next to none,
+// for memory, which on its machines belongs to the experiments.
+const gcPercent = 30
+
+// processors is how many run brainjar's goroutines: it needs a hundredth of one, and
+// goroutines that wake each other on several spend more on that than they gain.
+const processors = 1
 
 // shedEvery is how often it is looked whether something has happened that needed memory.
 const shedEvery = 10 * time.Second
@@ -29,7 +29,6 @@ const shedFrom = 512 << 10
 func (b *brainjar) shed(ctx context.Context) {
 	tick := time.NewTicker(shedEvery)
 	defer tick.Stop()
-	debug.SetGCPercent(gcBurst)
 	free := []metrics.Sample{{Name: "/memory/classes/heap/free:bytes"}}
 	seen, calm := int64(-1), false // the start of the program is a change too
 	for {
@@ -40,11 +39,6 @@ func (b *brainjar) shed(ctx context.Context) {
 				continue
 			}
 			calm, seen = changes == seen, changes // once more when it has ended
-			if calm {
-				debug.SetGCPercent(gcCalm)
-			} else {
-				debug.SetGCPercent(gcBurst)
-			}
 			if metrics.Read(free); free[0].Value.Uint64() > shedFrom {
 				debug.FreeOSMemory()
 			}

@@ -65,9 +65,6 @@ func resolveDependencies(c *Config, r *report) {
 			}
 		}
 		e.After = resolved
-		if e.unexpanded != nil {
-			e.unexpanded.After = resolved
-		}
 	}
 	reportCycles(c, r)
 }

@@ -67,7 +67,7 @@ func (c *Config) Override(e *Experiment, configPath string, keys Keys) (*Experim
 		return nil, problems
 	}
 	var r report
-	changed := *e.unexpanded
+	changed := e.unexpanded()
 	changed.written = marks{head: place{doc: new(document)}, keys: maps.Clone(e.written.keys)}
 	experimentKeys.apply(&changed, own, "", changed.written, &r)
 	for _, key := range []string{"matrix", "after", "autostart", "kind"} {

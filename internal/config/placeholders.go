@@ -67,11 +67,35 @@ func (e *Experiment) variablesFor(run, attempt int) variables {
 	return v
 }
 
+// source holds the values of an experiment in which placeholders may stand, as written.
+type source struct {
+	config, description, workingDirectory    string
+	environmentFiles, writablePaths, command []string
+	environment                              map[string]string
+	probeExec                                []string
+	probeHTTP                                string
+}
+
+// unexpanded returns an experiment that expand made with its placeholders as they are
+// written.
+func (e *Experiment) unexpanded() Experiment {
+	x, t := *e, e.source
+	x.source = nil
+	x.Config, x.Description, x.WorkingDirectory = t.config, t.description, t.workingDirectory
+	x.EnvironmentFiles, x.WritablePaths, x.Command = t.environmentFiles, t.writablePaths, t.command
+	x.Environment, x.Probe.Exec, x.Probe.HTTP = t.environment, t.probeExec, t.probeHTTP
+	return x
+}
+
 // expand returns the experiment with its placeholders replaced. A config that
 // is not empty takes the place of the configured one, as it stands.
 func (e *Experiment) expand(config string, r *report) *Experiment {
 	x := *e
-	x.unexpanded = e
+	x.source = &source{
+		config: e.Config, description: e.Description, workingDirectory: e.WorkingDirectory,
+		environmentFiles: e.EnvironmentFiles, writablePaths: e.WritablePaths, command: e.Command,
+		environment: e.Environment, probeExec: e.Probe.Exec, probeHTTP: e.Probe.HTTP,
+	}
 	x.Config = "" // has no {config} in itself
 	expansion := expansion{known: x.variablesOf(), r: r}
 

@@ -29,7 +29,8 @@ func (c *Config) FromTemplate(id, configPath string) (*Experiment, error) {
 // WithConfig returns the experiment with another config, and so with other
 // {config} placeholders. The error may be Errors.
 func (e *Experiment) WithConfig(configPath string) (*Experiment, error) {
-	return e.unexpanded.expanded(configPath)
+	unexpanded := e.unexpanded()
+	return unexpanded.expanded(configPath)
 }
 
 // expanded is expand with its problems as an error.

@@ -199,7 +199,7 @@ type Experiment struct {
 	axes       []axis            // of its matrix
 	dimensions map[string]string // its own values of them
 	variables  map[string]place  // where each of Environment was written
-	unexpanded *Experiment       // before placeholders were replaced
+	source     *source           // nil until placeholders are replaced
 	written    marks
 }
 
@@ -212,14 +212,14 @@ func (e *Experiment) Explicit(key string) bool {
 
 // CommandFor returns the command of one run, all placeholders replaced.
 func (e *Experiment) CommandFor(run, attempt int) []string {
-	return e.variablesFor(run, attempt).replaceAll(e.unexpanded.Command)
+	return e.variablesFor(run, attempt).replaceAll(e.source.command)
 }
 
 // ProbeFor returns the health check of one run, all placeholders replaced.
 func (e *Experiment) ProbeFor(run, attempt int) Probe {
 	variables := e.variablesFor(run, attempt)
 	p := e.Probe
-	p.Exec, p.HTTP = variables.replaceAll(e.unexpanded.Probe.Exec), variables.replace(e.unexpanded.Probe.HTTP)
+	p.Exec, p.HTTP = variables.replaceAll(e.source.probeExec), variables.replace(e.source.probeHTTP)
 	return p
 }
 
@@ -227,8 +227,8 @@ func (e *Experiment) ProbeFor(run, attempt int) Probe {
 // placeholders replaced.
 func (e *Experiment) EnvironmentFor(run, attempt int) []string {
 	variables := e.variablesFor(run, attempt)
-	assignments := make([]string, 0, len(e.unexpanded.Environment))
-	for name, value := range e.unexpanded.Environment {
+	assignments := make([]string, 0, len(e.source.environment))
+	for name, value := range e.source.environment {
 		assignments = append(assignments, name+"="+variables.replace(value))
 	}
 	slices.Sort(assignments)
