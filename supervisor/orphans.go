@@ -17,7 +17,9 @@ import (
 // stop_timeout.
 type orphan struct {
 	unit  transient.Unit
-	holds quantity.Bytes // memory: its limit
+	found transient.Started // as systemd told of it last
+	run   int               // its number, if the ledger knows the invocation; 0: it does not
+	holds quantity.Bytes    // memory: its limit
 	uses  measured
 
 	ending bool      // it was told to end, or will be
@@ -29,10 +31,13 @@ type orphan struct {
 // foundOrphan takes a unit that runs and belongs to nobody.
 func (s *Supervisor) foundOrphan(ev transient.Started) {
 	if known := s.orphans[ev.Unit.Name]; known != nil && known.unit.Invocation == ev.Unit.Invocation {
-		known.unit, known.holds = ev.Unit, max(known.holds, ev.Effective.MemoryMax)
+		known.unit, known.found, known.holds = ev.Unit, ev, max(known.holds, ev.Effective.MemoryMax)
 		return // told again: after a reconnection, or because it was loading
 	}
-	o := &orphan{unit: ev.Unit, holds: ev.Effective.MemoryMax}
+	o := &orphan{unit: ev.Unit, found: ev, holds: ev.Effective.MemoryMax}
+	if r := s.openRun(ev.Unit.Invocation); r != nil {
+		o.run = r.Run
+	}
 	s.orphans[ev.Unit.Name] = o
 	if s.frozenByHeat(ev.Unit) {
 		s.command(func(ctx context.Context) error { return s.Freezer.Thaw(ctx, o.unit.Name) }, func(err error) {
@@ -51,6 +56,24 @@ func (s *Supervisor) foundOrphan(ev transient.Started) {
 	if s.synced {
 		s.endOrphan(o)
 	}
+}
+
+// takeBack gives an experiment that came back into the file the unit of its that was
+// kept meanwhile, as a brainjar that starts would find it.
+func (s *Supervisor) takeBack(e *experiment) bool {
+	for name, o := range s.orphans {
+		if o.unit.Experiment != e.cfg.ID || o.ending {
+			continue
+		}
+		delete(s.orphans, name)
+		if o.run == e.counted {
+			e.counted-- // it is the number of this invocation, which has not ended
+		}
+		o.found.Found = true
+		s.started(o.found)
+		return true
+	}
+	return false
 }
 
 // endOrphans gives the order to end all that are to end: anew, for the one

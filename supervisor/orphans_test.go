@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"brainjar/internal/quantity"
 	"brainjar/supervisor"
 	"brainjar/transient"
 	"brainjar/transient/transienttest"
@@ -29,6 +30,35 @@ func TestOrphanComesBack(t *testing.T) {
 		if s := h.status("old"); s.Phase != supervisor.Running || s.Run != 2 || h.report().SlotsUsed != 1 {
 			st.Errorf("%+v, %d slots used", s, h.report().SlotsUsed)
 		}
+		h.drain()
+	})
+}
+
+// An experiment that comes back into the file while its old unit is kept has it again,
+// under the limits that are configured now.
+func TestKeptOrphanComesBack(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		st.book = newBook()
+		keep := strings.Replace(head, "max_concurrent = 8", "max_concurrent = 8\nkeep_orphans = true", 1)
+		first := st.begin(keep + experiment("old", `memory_max = "64M"`, "sleep=1h"))
+		first.awaitPhase(supervisor.Running, time.Minute, "old")
+		before := first.status("old").Unit
+		first.leave()
+		h := st.begin(keep)
+		h.await("it is kept", time.Minute, func() bool { return strings.Contains(h.logged(), "it is left running") })
+		h.rewrite(keep + experiment("old", `memory_max = "96M"`, "sleep=1h"))
+		_, err := h.Reload(h.ctx(), false)
+		h.must(err)
+		h.awaitPhase(supervisor.Running, time.Minute, "old")
+		time.Sleep(time.Minute)
+		if s := h.status("old"); s.Unit.Invocation != before.Invocation || s.Run != 1 || h.report().SlotsUsed != 1 {
+			st.Errorf("it was %+v, and is %+v, with %d slots used", before, s, h.report().SlotsUsed)
+		}
+		if !strings.Contains(h.logged(), "limits follow the configuration\" experiment=old") || h.status("old").MemoryMax != 96*quantity.MiB {
+			st.Errorf("limits: %+v", h.status("old"))
+		}
+		h.must(h.Supervisor.Stop(h.ctx(), "old"))
+		h.awaitPhase(supervisor.Stopped, time.Minute, "old")
 		h.drain()
 	})
 }

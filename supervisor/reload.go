@@ -232,7 +232,7 @@ func (s *Supervisor) reload(r rereading, p Plan) {
 		e := s.byID[c.ID]
 		if e == nil {
 			e = s.add(c, nil, r.runs[c.ID])
-			if e.autostart() {
+			if !s.takeBack(e) && e.autostart() {
 				s.want(e)
 			}
 		} else {
