@@ -2,6 +2,7 @@ package supervisor_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,25 +86,26 @@ func TestBlockedPipeline(t *testing.T) {
 	})
 }
 
-// Two that were submitted one after the other may wait for each other: nothing starts,
-// and brainjar still says so.
+// One that is submitted again may not wait for what waits for it.
 func TestCircleOfSubmissions(t *testing.T) {
 	onFake(t, func(st stage, _ *transienttest.Fake) {
 		h := st.begin(head + experiment("x", "", "sleep=1h"))
 		h.awaitPhase(supervisor.Running, time.Minute, "x")
-		submit := func(id, after string) {
+		submit := func(id, after string) error {
 			keys := config.Keys{"command": []any{st.program, "workload", "sleep=1h"}, "after": []any{after}}
-			h.must(h.Submit(h.ctx(), id, supervisor.Submission{Keys: keys}))
+			return h.Submit(h.ctx(), id, supervisor.Submission{Keys: keys})
 		}
-		submit("a", "x")
-		submit("b", "a")
+		h.must(submit("a", "x"))
+		h.must(submit("b", "a"))
+		h.must(submit("c", "b"))
 		h.must(h.Supervisor.Stop(h.ctx(), "a"))
-		submit("a", "b")
-		for _, id := range []string{"a", "b"} {
-			if s := h.status(id); s.Phase != supervisor.Queued || s.Blocked {
-				st.Errorf("%s: %+v", id, s)
-			}
+		if err := submit("a", "c"); err == nil || !strings.Contains(err.Error(), "waits for itself: a -> c -> b -> a") {
+			st.Errorf("a after c: %v", err)
 		}
+		if s := h.status("a"); s.Phase != supervisor.Stopped {
+			st.Errorf("a is %s", s.Phase)
+		}
+		h.must(submit("a", "x"))
 		h.drain()
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"brainjar/internal/config"
@@ -70,6 +71,9 @@ func (s *Supervisor) submit(ctx context.Context, id string, sub Submission, made
 		if slices.ContainsFunc(s.experiments, func(e *experiment) bool { return e.cfg.Matrix == id }) {
 			return nil, fmt.Errorf("%w: %s stands for all members of a matrix", ErrExists, id)
 		}
+		if circle := s.circle(fresh.base, nil, make(map[string]bool)); circle != nil {
+			return nil, config.Errors{{Key: "after", Message: "waits for itself: " + strings.Join(circle, " -> ")}}
+		}
 		if e := s.byID[id]; e != nil {
 			if sub.Confined && e.submission.Owner != sub.Owner {
 				return nil, fmt.Errorf("%w: %s", ErrNotYours, e.submission.Owner)
@@ -116,6 +120,24 @@ func literal(command []string) []any {
 func (s *Supervisor) Vacant(ctx context.Context, id string) error {
 	_, err := ask(ctx, s, func() (struct{}, error) { return struct{}{}, s.vacant(id) })
 	return err
+}
+
+// circle names the experiments through which one that is submitted would wait for
+// itself, because those that wait already wait for one of its name; nil: there are none.
+func (s *Supervisor) circle(cfg *config.Experiment, path []string, seen map[string]bool) []string {
+	path = append(slices.Clip(path), cfg.ID)
+	seen[cfg.ID] = true
+	for _, d := range cfg.After {
+		if d.ID == path[0] {
+			return append(path, d.ID)
+		}
+		if e := s.byID[d.ID]; e != nil && e.phase == Queued && !seen[d.ID] {
+			if circle := s.circle(e.cfg, path, seen); circle != nil {
+				return circle
+			}
+		}
+	}
+	return nil
 }
 
 // vacant says why no experiment of that name can be submitted, or nil.
