@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -117,7 +118,7 @@ func (b *brainjar) run(path string) error {
 		Recorder:  []string{program, "record"},
 		Log:       b.log,
 	})
-	book, past := b.remember(state)
+	book, past := b.remember(state, openLimit)
 	b.logs = runlog.New(filepath.Join(state, logsName), b.log)
 	sampler := &sensors.Sampler{FS: fs, Interval: cfg.Thermal.Interval, Disk: "/", Log: b.log}
 	readings := make(chan sensors.Reading)
@@ -152,14 +153,19 @@ func (b *brainjar) run(path string) error {
 	return b.supervise(s, server, manager, sampler, readings, book)
 }
 
-// openLimit is how long brainjar waits for its ledger before it begins without:
-// what is there is then not known.
+// openLimit is how long brainjar waits for a ledger that is slow to read before it begins
+// without: what is there is then not known. For a disk that does not answer at all it
+// waits, for without its past it would start things twice; and it says so.
 const openLimit = 10 * time.Second
 
 // remember opens the ledger and reads what brainjar must know of its earlier life.
-func (b *brainjar) remember(dir string) (*ledger.Ledger, ledger.Past) {
-	ctx, cancel := context.WithTimeout(context.Background(), openLimit)
+func (b *brainjar) remember(dir string, limit time.Duration) (*ledger.Ledger, ledger.Past) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
+	slow := time.AfterFunc(limit, func() {
+		b.log.Error("brainjar waits for the disk of its ledger, which does not answer: it cannot know yet what ran before", "state", dir)
+	})
+	defer slow.Stop()
 	book := ledger.Open(ctx, filepath.Join(dir, ledgerName), ledger.Options{Log: b.log})
 	past, err := book.Restore(ctx)
 	if err != nil {
@@ -281,7 +287,11 @@ func load(path string, unified bool) (cfg *config.Config, memTotal quantity.Byte
 		if errors.As(err, &problems) {
 			return nil, 0, problems
 		}
-		return nil, 0, &failure{err, ExitConfig, ""}
+		hint := ""
+		if errors.Is(err, fs.ErrPermission) {
+			hint = "run it with sudo: who may read the configuration is up to its owner"
+		}
+		return nil, 0, &failure{err, ExitConfig, hint}
 	}
 	if problems := cfg.CheckFits(memTotal, unified); len(problems) > 0 {
 		return nil, 0, problems
