@@ -90,6 +90,27 @@ func TestAvailableMemory(t *testing.T) {
 	})
 }
 
+// A file that gives what runs more memory than there is to give is obeyed, and it is said
+// what follows.
+func TestRaisedAboveTheBudget(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		text := func(limit string) string {
+			return head + experiment("a", `memory_max = "`+limit+`"`, "sleep=1h") + experiment("b", `memory_max = "300M"`, "sleep=1h")
+		}
+		h := st.begin(text("300M"))
+		h.awaitPhase(supervisor.Running, time.Second, "a", "b")
+		for limit, want := range map[string]string{"900M": "1.2G together then, above the memory_budget of 1G", "700M": ""} {
+			h.rewrite(text(limit))
+			plan, err := h.Plan(h.ctx())
+			h.must(err)
+			if got := strings.Join(plan.Warnings, "\n"); !strings.Contains(got, want) || want == "" && got != "" {
+				st.Errorf("%s: warned of %q", limit, got)
+			}
+		}
+		h.drain()
+	})
+}
+
 // Patterns that match no zone are said to be the cause, not blindness.
 func TestNoZoneMatches(t *testing.T) {
 	onFake(t, func(st stage, _ *transienttest.Fake) {

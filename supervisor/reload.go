@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"brainjar/internal/config"
+	"brainjar/internal/quantity"
 )
 
 // Plan is what a reload of the configuration would change, or has changed.
@@ -175,7 +176,27 @@ func (s *Supervisor) plan(r rereading, restart bool) Plan {
 		}
 		p.Steps = append(p.Steps, step)
 	}
+	if claimed, budget := s.claimedUnder(r.new), r.new.Budget(s.MemTotal); claimed > budget {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("what runs may use %s together then, above the memory_budget of %s: nothing starts until it fits", claimed, budget))
+	}
 	return p
+}
+
+// claimedUnder is the memory that the limits of what runs would add up to under another
+// configuration, before anything has ended.
+func (s *Supervisor) claimedUnder(c *config.Config) quantity.Bytes {
+	limit := make(map[string]quantity.Bytes)
+	for _, e := range c.Experiments {
+		limit[e.ID] = e.MemoryMax + s.Board.shared(e.GPUMemory)
+	}
+	claimed := s.headroom().BudgetUsed
+	for _, e := range s.experiments {
+		_, said := e.overrides.Keys["memory_max"]
+		if then, named := limit[e.cfg.ID]; named && e.phase.Active() && !said {
+			claimed += max(then, s.demand(e)) - s.demand(e)
+		}
+	}
+	return claimed
 }
 
 // amend adds what becomes of an experiment whose configuration is another one now.
