@@ -118,7 +118,7 @@ func (s *Supervisor) readAgain(ctx context.Context) (rereading, error) {
 	if r.new, err = config.Load(k.config.Path); err != nil {
 		return r, err
 	}
-	if problems := r.new.CheckFits(s.MemTotal, s.Board.Unified); len(problems) > 0 {
+	if problems := r.new.Fit(s.MemTotal, s.Board.Unified); len(problems) > 0 {
 		return r, problems
 	}
 	for _, c := range r.new.Experiments {

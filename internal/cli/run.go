@@ -293,7 +293,7 @@ func load(path string, unified bool) (cfg *config.Config, memTotal quantity.Byte
 		}
 		return nil, 0, &failure{err, ExitConfig, hint}
 	}
-	if problems := cfg.CheckFits(memTotal, unified); len(problems) > 0 {
+	if problems := cfg.Fit(memTotal, unified); len(problems) > 0 {
 		return nil, 0, problems
 	}
 	return cfg, memTotal, nil

@@ -72,6 +72,24 @@ func (c *Config) Budget(memTotal quantity.Bytes) quantity.Bytes {
 	return 0
 }
 
+// Fit gives what nobody wrote its value for a machine of that size, and returns what
+// CheckFits finds then: a small machine keeps less in reserve than the default says.
+func (c *Config) Fit(memTotal quantity.Bytes, unified bool) Errors {
+	if _, written := c.written.keys["memory.reserve"]; !written {
+		c.Memory.Reserve = min(c.Memory.Reserve, memTotal/4)
+		c.settleCritical()
+		c.Memory.Reserve = max(c.Memory.Reserve, c.Memory.Critical)
+	}
+	return c.CheckFits(memTotal, unified)
+}
+
+// settleCritical gives memory.critical its value, if nobody wrote it.
+func (c *Config) settleCritical() {
+	if _, written := c.written.keys["memory.critical"]; !written {
+		c.Memory.Critical = min(c.Memory.Critical, c.Memory.Reserve/2)
+	}
+}
+
 // CheckFits returns a problem for each experiment that could never start on a
 // machine of that size, because its memory_max alone is more than the budget, or
 // than what memory.reserve leaves of the machine; 0: the size does not matter.

@@ -216,6 +216,30 @@ func TestFitsTheMachine(t *testing.T) {
 	}
 }
 
+// What is kept in reserve by default is for machines that have it; what somebody wrote is
+// kept on any.
+func TestReserveOfASmallMachine(t *testing.T) {
+	for _, tc := range []struct {
+		written           string
+		memory            quantity.Bytes
+		reserve, critical quantity.Bytes
+	}{
+		{"", 64 * quantity.GiB, 2 * quantity.GiB, quantity.GiB},
+		{"", 8 * quantity.GiB, 2 * quantity.GiB, quantity.GiB},
+		{"", 2 * quantity.GiB, 512 * quantity.MiB, 256 * quantity.MiB},
+		{"[memory]\nreserve = \"1G\"\n", 2 * quantity.GiB, quantity.GiB, 512 * quantity.MiB},
+		{"[memory]\ncritical = \"900M\"\n", 2 * quantity.GiB, 900 * quantity.MiB, 900 * quantity.MiB},
+	} {
+		c := mustLoad(t, tc.written+minimal+"[experiments.a]\nmemory_max = \"64M\"\n")
+		if problems := c.Fit(tc.memory, false); len(problems) > 0 {
+			t.Errorf("%q on %v: %v", tc.written, tc.memory, problems)
+		}
+		if c.Memory.Reserve != tc.reserve || c.Memory.Critical != tc.critical {
+			t.Errorf("%q on %v: reserve %v, critical %v; want %v, %v", tc.written, tc.memory, c.Memory.Reserve, c.Memory.Critical, tc.reserve, tc.critical)
+		}
+	}
+}
+
 func TestProbeOfOneRun(t *testing.T) {
 	c := mustLoad(t, minimal+"[experiments.a]\nmatrix = { port = [8081, 8082] }\nprobe = { http = \"http://127.0.0.1:{matrix.port}/{id}/{run}\" }\n"+
 		"[experiments.b]\nprobe = { exec = [\"check\", \"{id}\", \"{attempt}\", \"{{run}}\"], every = \"1m\" }\n[experiments.c]\n"+

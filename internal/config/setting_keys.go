@@ -45,7 +45,7 @@ var settingKeys = schema[Config]{
 	field("thermal.clocks", yesNo, "false", "Whether the clocks of CPU and GPU may be lowered against heat.",
 		func(c *Config) *bool { return &c.Thermal.Clocks }),
 
-	field("memory.reserve", size, `"2G"`, "Available memory to keep free: nothing is started that would eat into it.",
+	field("memory.reserve", size, `"2G"`, "Available memory to keep free: nothing is started that would eat into it. The default is a quarter of the machine's memory where that is less.",
 		func(c *Config) *quantity.Bytes { return &c.Memory.Reserve }),
 	field("memory.critical", size, `"1G"`, "With less available memory than this for `grace`, the experiment that loses least is stopped and queued again. The default is half of `reserve` where that is less.",
 		func(c *Config) *quantity.Bytes { return &c.Memory.Critical }),
@@ -77,9 +77,7 @@ var includePattern = written("path", `a path like "experiments.d/*.toml"`, func(
 
 // checkSettings looks at settings that depend on each other.
 func checkSettings(c *Config, r *report) {
-	if _, written := c.written.keys["memory.critical"]; !written {
-		c.Memory.Critical = min(c.Memory.Critical, c.Memory.Reserve/2)
-	}
+	c.settleCritical()
 	check := checks{c.written, r}
 	_, within := c.written.keys["supervisor.breaker.within"]
 	check.must(!within || c.Supervisor.Breaker.Failures > 0, []string{"supervisor.breaker.within", "supervisor.breaker.failures"}, "write failures = 3",
