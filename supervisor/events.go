@@ -92,6 +92,9 @@ func (s *Supervisor) started(ev transient.Started) {
 	for _, w := range ev.Warnings {
 		s.warnOnce(w)
 	}
+	if e.mode != "" {
+		s.cooling.clocks.noted = time.Time{} // the mode that is set for it moves their ceilings
+	}
 	switch {
 	case e.phase == Stopping:
 		if e.stop.step == stopAwaitUnit { // it was to end before it had begun

@@ -116,6 +116,7 @@ func (s *Supervisor) tickPowerMode(now time.Time, next *time.Time) {
 			return
 		}
 		p.set, p.putBack, p.failed, p.again = false, true, "", time.Time{}
+		s.cooling.clocks.noted = time.Time{}
 	})
 }
 

@@ -189,3 +189,30 @@ func TestPowerModeIsTriedAgain(t *testing.T) {
 		h.drain()
 	})
 }
+
+// A power mode moves the ceilings of the clocks: what they are without heat is looked at
+// again when one is set and when it is put back.
+func TestClocksFollowPowerMode(t *testing.T) {
+	onModes(t, func(st stage, _ *modes) {
+		clocks := &machineClocks{n: 1}
+		st.clocks = clocks
+		h := st.begin(strings.Replace(head, "[thermal]", "[thermal]\nclocks = true", 1) + experiment("a", "autostart = false\npower_mode = \"25W\"", "sleep=10s"))
+		notes := func() (n int) {
+			clocks.mu.Lock()
+			defer clocks.mu.Unlock()
+			return len(slices.DeleteFunc(slices.Clone(clocks.orders), func(order string) bool { return order != "note" }))
+		}
+		h.warm(50, 2)
+		before := notes()
+		h.must(h.Supervisor.Start(h.ctx(), "a"))
+		h.awaitPhase(supervisor.Running, 5*time.Second, "a")
+		h.warm(50, 2)
+		during := notes()
+		h.awaitPhase(supervisor.Succeeded, 20*time.Second, "a")
+		h.warm(50, 2)
+		if after := notes(); during == before || after == during {
+			st.Errorf("looked at %d times before, %d in and %d after the mode", before, during, after)
+		}
+		h.drain()
+	})
+}
