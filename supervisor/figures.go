@@ -80,6 +80,15 @@ func (g *figures) add(f feeling, at time.Time, gap time.Duration, share float64,
 		g.powered += dt
 		g.shared = g.shared || shared
 	}
+	if f.throttled {
+		g.hardware += dt
+	}
+	if f.slowed {
+		g.brainjar += dt
+	}
+	if f.throttled || f.slowed {
+		g.throttled += dt
+	}
 	if !f.hottest.Known {
 		return
 	}
@@ -87,15 +96,6 @@ func (g *figures) add(f feeling, at time.Time, gap time.Duration, share float64,
 		g.hottest, g.zone = f.hottest.Celsius, f.hottest.Zone
 	}
 	g.watched += dt
-	if f.throttled || f.slowed {
-		g.throttled += dt
-	}
-	if f.throttled {
-		g.hardware += dt
-	}
-	if f.slowed {
-		g.brainjar += dt
-	}
 }
 
 // addSwap takes how much is swapped out of the run.
@@ -107,8 +107,10 @@ func (g *figures) row() ledger.Figures {
 	if g.watched > 0 {
 		celsius := float64(g.hottest)
 		f.MaxTemperature, f.MaxTemperatureZone = &celsius, g.zone
-		f.WatchedSeconds, f.ThrottledSeconds = seconds(g.watched), seconds(g.throttled)
-		f.ThrottledHardware, f.ThrottledBrainjar = seconds(g.hardware), seconds(g.brainjar)
+		f.WatchedSeconds = seconds(g.watched)
+	}
+	if g.watched > 0 || g.throttled > 0 {
+		f.ThrottledSeconds, f.ThrottledHardware, f.ThrottledBrainjar = seconds(g.throttled), seconds(g.hardware), seconds(g.brainjar)
 	}
 	if g.powered > 0 {
 		joules, shared := g.joules, g.shared
@@ -153,12 +155,10 @@ func figuresIn(r ledger.Run) figures {
 const swapNoise = quantity.MiB
 
 // taint says what makes the measurements of a run doubtful that lasted so long, or
-// that it is clean; "" if nothing could be watched. Time up to grace that nobody
-// watched is not worth a word. lost: nobody knows when it ended.
+// that it is clean; "" if nothing is known against it, but no temperature could be read.
+// Time up to grace that nobody watched is not worth a word. lost: nobody knows when it
+// ended.
 func (g *figures) taint(lasted, grace time.Duration, lost bool) string {
-	if g.watched == 0 {
-		return ""
-	}
 	var causes []string
 	say := func(when bool, format string, args ...any) {
 		if when {
@@ -169,6 +169,9 @@ func (g *figures) taint(lasted, grace time.Duration, lost bool) string {
 	say(g.brainjar > 0, "throttled by brainjar %s", words(g.brainjar))
 	say(g.overloads > 0, "over-current %d", g.overloads)
 	say(g.swap > swapNoise, "swapped %s", g.swap)
+	if g.watched == 0 {
+		return strings.Join(causes, ", ")
+	}
 	unwatched := lasted - g.watched
 	say(lost, "its end was not seen")
 	say(!lost && unwatched > grace, "unwatched %s", words(unwatched))

@@ -89,6 +89,13 @@ func TestFigures(t *testing.T) {
 			lasted: s, want: "clean", hot: 50, joules: 20, seen: s,
 		},
 		"blind":      {steps: []figureStep{{s, 0, Cool, 1, nil}}, lasted: s, joules: 20},
+		"blind and swapped": {
+			begin: swapped(3 * quantity.MiB), steps: []figureStep{{s, 0, Cool, 1, nil}}, lasted: s, want: "swapped 3M", joules: 20,
+		},
+		"blind and slowed": {
+			steps:  []figureStep{{s, 0, Slow, 1, alert}, {s, 0, Cool, 1, func(r *sensors.Reading) { r.OverCurrent[0] = counter("oc1", 2) }}},
+			lasted: 2 * s, want: "throttled by hardware 1s, throttled by brainjar 1s, over-current 2", joules: 40, over: 2, slow: [3]time.Duration{s, s, s},
+		},
 		"never read": {lasted: time.Hour, joules: -1, over: -1},
 		"gap": {
 			steps:  []figureStep{{s, 50, Cool, 1, nil}, {time.Minute, 99, Freeze1, 1, alert}, {s, 50, Cool, 1, nil}},
@@ -116,6 +123,8 @@ func TestFigures(t *testing.T) {
 		var want ledger.Figures
 		if test.seen > 0 {
 			want.MaxTemperature, want.MaxTemperatureZone, want.WatchedSeconds = &test.hot, "tj", seconds(test.seen)
+		}
+		if test.seen > 0 || test.slow[0] > 0 {
 			want.ThrottledSeconds, want.ThrottledHardware, want.ThrottledBrainjar = seconds(test.slow[0]), seconds(test.slow[1]), seconds(test.slow[2])
 		}
 		if test.joules >= 0 {
