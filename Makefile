@@ -54,10 +54,13 @@ test-python: ## the Python package: alone, and against a real brainjar
 	cd python && python3 -W error -m unittest discover -t . -s tests
 	lab/python.test
 
-test-vm: ## the same suites in a virtual machine with cgroup v2 (slow), but for those that want a fast machine
+test-vm: ## the same suites in virtual machines with cgroup v2, SUITES or bookworm (slow), but for those that want a fast machine
 	lab/install-vm
 	lab/suite-build dist/lab
-	lab/vm --mem 3072 --timeout 2700 --add dist/lab:/lab/suite --add lab/suite:/lab/run-suite -- /lab/run-suite /lab/suite -test.skip 'TestLong|TestShipped|$(SIMULATED)'
+	for suite in $(or $(SUITES),bookworm); do \
+		lab/vm --suite $$suite --mem 3072 --timeout 2700 --add dist/lab:/lab/suite --add lab/suite:/lab/run-suite -- \
+			/lab/run-suite /lab/suite -test.skip 'TestLong|TestShipped|$(SIMULATED)' || exit; \
+	done
 
 test-faults: ## a random walk of faults: BRAINJAR_FAULTS seconds, or BRAINJAR_KILLS kills
 	lab/install
