@@ -119,6 +119,35 @@ func TestCoordinator(t *testing.T) {
 	}
 }
 
+// What only the coordinator read and nobody knows is told, with what was probably meant,
+// but not what it was set to; what experiments read too is in the configuration.
+func TestUnknownVariables(t *testing.T) {
+	in, c := read(t, map[string]string{
+		units + "brain-experiment@.service":            unitOf("EnvironmentFile=/srv/lab/.env"),
+		units + "brain-experiment-coordinator.service": "[Service]\nEnvironment=PYTHONUNBUFFERED=1 THREADS=4\nEnvironmentFile=/srv/lab/.env\n",
+		"srv/lab/.env":            "SHARED=1\nMAX_TEMP_CELSIUS=70\n",
+		etc + "experiments/a.env": "",
+		etc + "coordinator.env":   "NVPMODEL_MODE=2\nLOG_LEVEL=hunter2\nMAX_CONCURENT_EXPERIMENTS=2\nEXPERIMENT_CPU_QUOTA=much\n",
+	})
+	want := etc + `coordinator.env:4: EXPERIMENT_CPU_QUOTA is not carried over: it is a variable of experiments, and none of them read it here
+` + etc + `coordinator.env:2: LOG_LEVEL is not carried over: import knows no variable of the coordinator with this name
+` + etc + `coordinator.env:3: MAX_CONCURENT_EXPERIMENTS is not carried over: import knows no variable of the coordinator with this name; did you mean MAX_CONCURRENT_EXPERIMENTS?
+` + etc + `coordinator.env:1: NVPMODEL_MODE is not carried over: it is a variable of experiments, and none of them read it here; power_mode = "2" in [defaults] would give it to all of them, in [experiments.ID] to one
+` + units + `brain-experiment-coordinator.service:2: THREADS is not carried over: import knows no variable of the coordinator with this name
+`
+	if got := notes(in); got != want {
+		t.Errorf("notes are\n%s, want\n%s", got, want)
+	}
+	for _, note := range strings.Split(strings.TrimSpace(want), "\n") {
+		if !strings.Contains(in.Text(), "\n# - "+note+"\n") {
+			t.Errorf("the configuration does not say %q:\n%s", note, in.Text())
+		}
+	}
+	if a, _ := c.Experiment("a"); a.MaxTemperature != 70 || a.PowerMode != "" {
+		t.Errorf("the experiment is %+v", a)
+	}
+}
+
 // Instances that are odd: each is named, none holds up the others.
 func TestInstances(t *testing.T) {
 	in, c := read(t, map[string]string{

@@ -2,10 +2,13 @@ package legacy
 
 import (
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
+	"brainjar/internal/config"
 	"brainjar/internal/envfile"
 )
 
@@ -204,6 +207,7 @@ func (r *reader) coordinator() bool {
 		if !ok {
 			continue
 		}
+		delete(c.variables, k.name)
 		if k.key == "" {
 			r.note(v.at, k.name+" "+k.words)
 			continue
@@ -215,5 +219,53 @@ func (r *reader) coordinator() bool {
 		}
 		c.set(k.key, toml, fmt.Sprintf("%s %s=%s", v.at, k.name, v.value))
 	}
+	c.otherVariables()
 	return found
+}
+
+// otherVariables tells of what the coordinator read, and no experiment did, and of which
+// nothing becomes. Values of unknown ones are left out: they may be passwords.
+func (c *conversion) otherVariables() {
+	for _, name := range slices.Sorted(maps.Keys(c.variables)) {
+		v := c.variables[name]
+		if !given[name] && !c.experimentsRead(name, v.at) {
+			c.note(v.at, name+" is not carried over: "+whyNotVariable(name, strings.TrimSpace(v.value)))
+		}
+	}
+}
+
+// whyNotVariable says what a variable of the coordinator would have to be.
+func whyNotVariable(name, value string) string {
+	var known []string
+	for _, k := range coordinatorVariables {
+		known = append(known, k.name)
+	}
+	for _, k := range experimentVariables {
+		if k.name == name {
+			words := "it is a variable of experiments, and none of them read it here"
+			if toml, err := k.convert(value); err == nil {
+				words += fmt.Sprintf("; %s = %s in [defaults] would give it to all of them, in [experiments.ID] to one", k.key, toml)
+			}
+			return words
+		}
+		known = append(known, k.name)
+	}
+	words := "import knows no variable of the coordinator with this name"
+	if hint := config.DidYouMean(name, known); hint != "" {
+		words += "; " + hint
+	}
+	return words
+}
+
+// experimentsRead says whether an experiment, or the template, has that variable from
+// the same place: then it is in the configuration.
+func (r *reader) experimentsRead(name string, at place) bool {
+	all := r.experiments
+	if r.template != nil {
+		all = append([]*conversion{r.template}, all...)
+	}
+	return slices.ContainsFunc(all, func(c *conversion) bool {
+		v, ok := c.variables[name]
+		return ok && v.at == at
+	})
 }
