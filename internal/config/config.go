@@ -37,6 +37,13 @@ type Config struct {
 	defaults table // as written
 }
 
+// Default is a configuration in which nothing is written.
+func Default() *Config {
+	c := &Config{written: marks{keys: make(map[string]mark)}}
+	settingKeys.fill(c)
+	return c
+}
+
 // Experiment returns the experiment of that id. The bare id of a matrix is not
 // one experiment: see Select.
 func (c *Config) Experiment(id string) (*Experiment, bool) {

@@ -38,10 +38,10 @@ func load(path string, text []byte) (*Config, error) {
 	if doc == nil {
 		return nil, Errors(problems)
 	}
-	c := &Config{Path: path, written: marks{head: place{doc: doc}, keys: make(map[string]mark)}}
+	c := Default()
+	c.Path, c.written.head = path, place{doc: doc}
 	l := &loader{config: c, ids: make(map[string]place)}
 	l.errors.problems = problems
-	settingKeys.fill(c)
 	l.main(keys)
 	resolveDependencies(c, &l.errors)
 	if c.Supervisor.MemoryBudget > 0 {

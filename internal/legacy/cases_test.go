@@ -107,6 +107,8 @@ func TestCoordinator(t *testing.T) {
 		"CRITICAL_TEMP_CELSIUS=70":                          {"", "has to begin below"},
 		"CRITICAL_TEMP_CELSIUS=95\nTHROTTLE_TEMP_CELSIUS=2": {"critical = 95.0", "no machine is so cool"},
 		"TEMPERATURE_CHECK_INTERVAL_SECONDS=0":              {"", "is no number of seconds"},
+		"TEMPERATURE_CHECK_INTERVAL_SECONDS=5":              {`interval = "5s"`, ""},
+		"TEMPERATURE_CHECK_INTERVAL_SECONDS=60":             {`interval = "1m"`, "=60) is longer than memory.grace (5s)"},
 	} {
 		in, _ := read(t, map[string]string{units + "brain-experiment@.service": unitOf(""), etc + "experiments/a.env": "", etc + "coordinator.env": text})
 		if all := notes(in); !strings.Contains("\n"+in.Text(), "\n"+want.line) || !strings.Contains(all, want.note) || want.note == "" && all != "" {

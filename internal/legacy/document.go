@@ -231,6 +231,11 @@ func (r *reader) settleCoordinator() {
 			delete(s, "thermal.resume")
 		}
 	}
+	defaults := config.Default()
+	if d, err := parseSpan(strings.Trim(s["thermal.interval"].value, `"`)); err == nil && d > defaults.Memory.Grace {
+		r.note(place{}, fmt.Sprintf("thermal.interval = %s (%s) is longer than memory.grace (%v): memory is looked at no more often, so what fills it may be stopped too late; brainjar's own interval is %v",
+			writeSpan(d), s["thermal.interval"].from, defaults.Memory.Grace, defaults.Thermal.Interval))
+	}
 	budget, ok := s["supervisor.memory_budget"]
 	if !ok {
 		return
