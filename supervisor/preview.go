@@ -3,7 +3,6 @@ package supervisor
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"brainjar/internal/config"
@@ -16,7 +15,8 @@ type Forecast struct {
 	Experiment *config.Experiment
 	Verdict    Verdict // the first answer of admission; OK also if it is not to be started
 	Idle       bool    // autostart = false: nobody wants it yet
-	Refusal    error   // why the machine would refuse it, a line for each reason; nil if it would not
+	Refusal    error   // what the machine cannot enforce, a line for each reason; nil if it can
+	Missing    error   // what it names that is not here yet, a line for each; nil if all is
 	Warnings   []string
 }
 
@@ -45,7 +45,7 @@ func Preview(ctx context.Context, cfg *config.Config, m Machine) []Forecast {
 		if err := m.Board.lacksMode(c.PowerMode); err != nil {
 			f.Warnings = append(f.Warnings, err.Error())
 		}
-		if f.Idle || f.Refusal != nil {
+		if f.Idle || f.Refused() {
 			continue
 		}
 		demand := Demand{Memory: c.MemoryMax + m.Board.shared(c.GPUMemory), GPU: c.GPUMemory, Mode: c.PowerMode}
@@ -65,20 +65,17 @@ func Preview(ctx context.Context, cfg *config.Config, m Machine) []Forecast {
 	return forecasts
 }
 
-// check finds out whether the machine would refuse the experiment. Where there is
-// no service manager this may not be the machine that it is meant for: what is
-// missing is only warned of.
+// Refused says whether the experiment would not be started here.
+func (f Forecast) Refused() bool { return f.Refusal != nil || f.Missing != nil }
+
+// check finds out whether the machine would refuse the experiment.
 func (f *Forecast) check(host *transient.Host) {
 	order := launch{cfg: f.Experiment, run: 1, userManager: host != nil && host.User}
 	spec, err := order.spec()
-	switch {
-	case host == nil && err == nil:
-		err = transient.CheckNamed(spec)
-	case err == nil:
-		f.Warnings, err = host.Check(spec)
+	if f.Missing = transient.CheckNamed(spec); f.Missing == nil {
+		f.Missing = err
 	}
-	if host == nil && err != nil {
-		f.Warnings, err = strings.Split(err.Error(), "\n"), nil
+	if host != nil {
+		f.Warnings, f.Refusal = host.Check(spec)
 	}
-	f.Refusal = err
 }

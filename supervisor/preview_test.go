@@ -9,30 +9,27 @@ import (
 	"brainjar/transient"
 )
 
-// What is missing on the machine is a reason to refuse; where there is no
-// service manager it may be another machine's configuration, and is warned of.
+// What is missing may be there when the experiment is started, or this is not the
+// machine that it is meant for: it is told apart from what the machine cannot enforce.
 func TestPreviewOfWhatIsMissing(t *testing.T) {
 	st := stage{TB: t, dir: t.TempDir(), program: "/bin/true"}
 	cfg := st.parse(head + experiment("a", "user = \"nobody-of-that-name\"\nworking_directory = \"/nonexistent/w\"\nenvironment_files = [\"/nonexistent/e\"]\ndevices = [\"/dev/nonexistent rw\"]") +
-		experiment("b", "working_directory = \"/nonexistent/w\"") + experiment("c", ""))
-	host := transient.Host{Version: 252, Unified: true, Devices: true, Controllers: []string{"cpu", "cpuset", "io", "memory", "pids"}}
+		experiment("b", "working_directory = \"/nonexistent/w\"\ndevices = [\"/dev/nonexistent rw\"]") +
+		"[experiments.c]\nmemory_max = \"64M\"\ncommand = [\"no-such-program\"]\ncpus = \"0\"\n" + experiment("d", ""))
+	host := transient.Host{Version: 252, Unified: true, Devices: true, Controllers: []string{"cpu", "io", "memory", "pids"}} // cannot enforce cpus
 	for _, h := range []*transient.Host{nil, &host} {
 		forecasts := supervisor.Preview(t.Context(), cfg, supervisor.Machine{MemTotal: 64 * quantity.GiB, Host: h})
 		for i, words := range [][]string{
 			{"working_directory: stat /nonexistent/w", "devices: there is no /dev/nonexistent", "environment_files: stat /nonexistent/e", "user: there is no user nobody-of-that-name"},
-			{"cannot use working_directory: stat /nonexistent/w"}, {},
+			{"working_directory: stat /nonexistent/w", "devices: there is no /dev/nonexistent"}, {"cannot find program no-such-program"}, {},
 		} {
 			f := forecasts[i]
-			text := strings.Join(f.Warnings, "\n")
-			if h != nil && f.Refusal != nil {
-				text = f.Refusal.Error()
-			}
-			if refused := f.Refusal != nil; refused != (h != nil && len(words) > 0) {
-				t.Errorf("%s: refused: %v", f.Experiment.ID, f.Refusal)
+			if f.Refused() != (len(words) > 0) || (f.Refusal != nil) != (h != nil && i == 2) {
+				t.Errorf("%s: refused %v, missing %v", f.Experiment.ID, f.Refusal, f.Missing)
 			}
 			for _, word := range words {
-				if !strings.Contains(text, word) {
-					t.Errorf("%s: %q is not in %q", f.Experiment.ID, word, text)
+				if !strings.Contains(f.Missing.Error(), word) {
+					t.Errorf("%s: %q is not in %q", f.Experiment.ID, word, f.Missing)
 				}
 			}
 		}

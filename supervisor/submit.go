@@ -223,6 +223,7 @@ func (s *Supervisor) checkHost(ctx context.Context, cfg *config.Experiment, proc
 	spec, err := launch{cfg: cfg, run: 1, userManager: s.UserManager, process: process}.spec()
 	if err == nil {
 		_, err = host.Check(spec)
+		err = errors.Join(transient.CheckNamed(spec), err)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)

@@ -14,12 +14,14 @@ import (
 	"time"
 )
 
-// CheckNamed refuses a spec that names paths, devices or accounts that are not there,
-// each in a line of the error: systemd would answer with an exit status alone, and only
-// after it had begun, or not at all. It looks at file systems and account databases,
+// CheckNamed refuses a spec that names programs, paths, devices or accounts that are not
+// there, each in a line of the error: systemd would answer with an exit status alone, and
+// only after it had begun, or not at all. It looks at file systems and account databases,
 // and so may take seconds.
 func CheckNamed(spec Spec) error {
+	_, noProgram := resolveCommand(spec)
 	return errors.Join(
+		noProgram,
 		checkDirectory(spec.WorkingDirectory),
 		checkWritable(spec.WritablePaths),
 		checkDevices(spec.Devices),

@@ -14,6 +14,7 @@ func TestCheckNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := Spec{
+		Command:          []string{"true"},
 		WorkingDirectory: dir, WritablePaths: []string{dir, file}, User: "root", Group: "0",
 		Devices:          []Device{{"/dev/null", "rw"}},
 		EnvironmentFiles: []string{file, "-" + dir + "/absent", dir + "/*.env"},
@@ -22,12 +23,14 @@ func TestCheckNamed(t *testing.T) {
 		t.Errorf("what is there: %v", err)
 	}
 	bad := Spec{
+		Command:          []string{"no-such-program"},
 		WorkingDirectory: file, WritablePaths: []string{dir + "/w"}, User: "nobody-of-that-name", Group: "no-such-group",
 		Devices:          []Device{{"/dev/null", "rw"}, {"/dev/no-such-device", "rw"}, {dir, "r"}},
 		EnvironmentFiles: []string{dir + "/absent", dir + "/*.none"},
 	}
 	got := strings.Split(strings.ReplaceAll(CheckNamed(bad).Error(), dir, "DIR"), "\n")
 	want := []string{
+		"cannot find program no-such-program in " + defaultPath,
 		"working_directory: DIR/lab.env is not a directory",
 		"writable_paths: stat DIR/w: no such file or directory",
 		"devices: there is no /dev/no-such-device on this machine",
@@ -42,7 +45,7 @@ func TestCheckNamed(t *testing.T) {
 	}
 	// Where nobody can be asked, systemd finds out.
 	t.Setenv("PATH", dir)
-	if err := CheckNamed(Spec{User: "nobody-of-that-name"}); err != nil {
+	if err := CheckNamed(Spec{Command: []string{"/bin/true"}, User: "nobody-of-that-name"}); err != nil {
 		t.Errorf("without getent: %v", err)
 	}
 }

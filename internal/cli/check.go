@@ -24,10 +24,13 @@ func newCheck(stdout, stderr io.Writer) *cobra.Command {
 		Use:   "check CONFIG",
 		Short: "Check a configuration, and what this machine would make of it",
 		Long: `Check a configuration: every error at once, each with its line and what to
-do; then what this machine cannot enforce, and which experiments would start
-first. Nothing is started. Only root can ask what this machine can enforce:
-without sudo that is left out. Exit codes: 0 it can be run, 1 this machine
-would refuse some experiment, 78 it has errors.`,
+do; then what this machine cannot enforce, what the configuration names that is
+not here, and which experiments would start first. Nothing is started. Only root
+can ask what this machine can enforce: without sudo that is left out. A user, a
+path, a device or a program that is not here is a warning, since it may come
+before the experiment is started. Exit codes: 0 it can be run, also with
+warnings; 1 this machine cannot enforce what some experiment asks for; 78 it has
+errors.`,
 		Args: wants("CONFIG"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return check(cmd.Context(), stdout, stderr, args[0], user)
@@ -57,13 +60,13 @@ func check(ctx context.Context, stdout, stderr io.Writer, path string, user bool
 	}
 	refused := forecast(stdout, stderr, supervisor.Preview(ctx, cfg, supervisor.Machine{MemTotal: memTotal, Host: host, Board: boardOf("", "", slog.New(slog.DiscardHandler))}))
 	if refused > 0 {
-		return fmt.Errorf("this machine would refuse %d of %d experiments", refused, len(cfg.Experiments))
+		return fmt.Errorf("this machine cannot enforce what %d of %d experiments ask for", refused, len(cfg.Experiments))
 	}
 	return nil
 }
 
-// forecast prints what would become of each experiment, and returns how many
-// this machine would refuse.
+// forecast prints what would become of each experiment, and returns how many ask for
+// what this machine cannot enforce.
 func forecast(stdout, stderr io.Writer, forecasts []supervisor.Forecast) (refused int) {
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "\nEXPERIMENT\tPRIORITY\tMEMORY\tCPU\tAT FIRST")
@@ -77,9 +80,10 @@ func forecast(stdout, stderr io.Writer, forecasts []supervisor.Forecast) (refuse
 		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\n", c.ID, c.Priority, c.MemoryMax, cpu, atFirst(f))
 		if f.Refusal != nil {
 			refused++
-			for reason := range strings.Lines(f.Refusal.Error()) {
-				fmt.Fprintf(stderr, "error: %s: %s\n", c.ID, strings.TrimSpace(reason))
-			}
+			tellLines(stderr, "error: "+c.ID, f.Refusal)
+		}
+		if f.Missing != nil {
+			tellLines(stderr, fmt.Sprintf("warning: here, %s would be refused", c.ID), f.Missing)
 		}
 		for _, w := range append(f.Warnings, doubts(c)...) {
 			if !told[w] {
@@ -92,9 +96,16 @@ func forecast(stdout, stderr io.Writer, forecasts []supervisor.Forecast) (refuse
 	return refused
 }
 
+// tellLines prints each line of an error after what it is about.
+func tellLines(w io.Writer, about string, err error) {
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(w, "%s: %s\n", about, strings.TrimSpace(line))
+	}
+}
+
 func atFirst(f supervisor.Forecast) string {
 	switch {
-	case f.Refusal != nil:
+	case f.Refused():
 		return "refused"
 	case f.Idle:
 		return "idle (autostart = false)"
