@@ -12,6 +12,7 @@ import (
 
 	"brainjar/internal/config"
 	"brainjar/internal/legacy"
+	"brainjar/sensors"
 )
 
 // importer is `brainjar import`.
@@ -34,8 +35,10 @@ the units are in. Nothing below DIR is changed.
 Behind each value the configuration says where it came from. It begins with all that was
 not carried over or is different now; the same goes to stderr. It is checked before it is
 written, so it has no errors. What cannot be read, such as a line of an .env file that is
-no assignment, is reported with its file and line, and left out. Exit codes: 0 a configuration was made, also with warnings; 1 there is no such
-installation, or the configuration could not be written.`,
+no assignment, is reported with its file and line, and left out. A memory limit that is
+more than this machine can give is lowered to that. Exit codes: 0 a configuration was
+made, also with warnings; 1 there is no such installation, or the configuration could
+not be written.`,
 		Example: `  brainjar import / -o config.toml
   brainjar check config.toml`,
 		Args: wants("DIR"),
@@ -55,7 +58,11 @@ func (m *importer) run(dir string) error {
 			return m.exists()
 		}
 	}
-	installation, err := legacy.Read(os.DirFS(dir))
+	memTotal, err := sensors.MemTotal()
+	if err != nil {
+		return fmt.Errorf("cannot find out how much memory this machine has: %w", err)
+	}
+	installation, err := legacy.Read(os.DirFS(dir), memTotal)
 	if err != nil {
 		return &failure{fmt.Errorf("cannot find an old installation in %s: %w", dir, err), ExitFailed, "give /, a copy of /etc, or the directory with the units"}
 	}

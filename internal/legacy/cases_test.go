@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"brainjar/internal/quantity"
 )
 
 // unitOf is a template with a command, and a limit, and more.
@@ -80,7 +82,7 @@ func TestDirectives(t *testing.T) {
 		{name: "relative program", more: "ExecStart=\nExecStart=./run", note: "no absolute path"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			in, err := Read(files(map[string]string{units + "brain-experiment@.service": unitOf(test.more), etc + "experiments/a.env": test.env}))
+			in, err := Read(files(map[string]string{units + "brain-experiment@.service": unitOf(test.more), etc + "experiments/a.env": test.env}), 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -150,6 +152,32 @@ func TestUnknownVariables(t *testing.T) {
 	}
 }
 
+// A memory limit that no experiment could be started with is what the machine can give,
+// with what it was beside it.
+func TestMoreThanTheMachine(t *testing.T) {
+	for memTotal, want := range map[quantity.Bytes]struct{ a, b string }{
+		0: {"900G", "1G"}, quantity.GiB: {"900G", "1G"}, 5 * quantity.GiB / 2: {"512M", "512M"}, 16*quantity.GiB - 1: {"13G", "1G"},
+	} {
+		in, err := Read(files(map[string]string{
+			units + "brain-experiment@.service": unitOf("MemoryMax=${EXPERIMENT_RAM_LIMIT:-1G}"),
+			etc + "experiments/a.env":           "EXPERIMENT_RAM_LIMIT=900G", etc + "experiments/b.env": "",
+		}), memTotal)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := load(t, in)
+		a, _ := c.Experiment("a")
+		b, _ := c.Experiment("b")
+		lowered := want.a != "900G"
+		if a.MemoryMax.String() != want.a || b.MemoryMax.String() != want.b || lowered && len(c.CheckFits(memTotal, false)) > 0 {
+			t.Errorf("of %v, a has %v and b %v, want %+v", memTotal, a.MemoryMax, b.MemoryMax, want)
+		}
+		if lowered != strings.Contains(in.Text(), "a.env:1 EXPERIMENT_RAM_LIMIT=900G) is more than the ") || lowered != strings.Contains(notes(in), "it is "+want.a+" now") {
+			t.Errorf("of %v: it is told wrongly:\n%s", memTotal, in.Text())
+		}
+	}
+}
+
 // Instances that are odd: each is named, none holds up the others.
 func TestInstances(t *testing.T) {
 	in, c := read(t, map[string]string{
@@ -184,7 +212,7 @@ func TestInstances(t *testing.T) {
 func TestOddFiles(t *testing.T) {
 	tree := files(map[string]string{units + "brain-experiment@.service": unitOf(""), etc + "experiments/large.env": strings.Repeat("#", maxFile+1)})
 	tree[etc+"experiments/pipe.env"] = &fstest.MapFile{Mode: fs.ModeNamedPipe | 0o600}
-	in, err := Read(tree)
+	in, err := Read(tree, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +268,7 @@ func TestSecretIsKnown(t *testing.T) {
 		in, err := Read(fstest.MapFS{
 			units + templateUnit:      &fstest.MapFile{Data: []byte(unitOf(test.more))},
 			etc + "experiments/a.env": &fstest.MapFile{Data: []byte(test.env)},
-		})
+		}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,9 @@ package legacy
 import (
 	"errors"
 	"io/fs"
+
+	"brainjar/internal/config"
+	"brainjar/internal/quantity"
 )
 
 // ErrNothing says that there is no old installation.
@@ -41,9 +44,10 @@ type Installation struct {
 
 // Read reads the installation below a root: the machine's own, or a copy of it, of its
 // /etc, or of the directory with the units alone. What cannot be read of it becomes a note,
-// and the rest goes on. The error is ErrNothing.
-func Read(root fs.FS) (*Installation, error) {
-	r := &reader{tree: tree{root}, told: make(map[Note]bool)}
+// and the rest goes on. A memory limit is lowered to what an experiment can get on a machine
+// with that much memory; 0: the size does not matter. The error is ErrNothing.
+func Read(root fs.FS, memTotal quantity.Bytes) (*Installation, error) {
+	r := &reader{tree: tree{root}, told: make(map[Note]bool), room: config.Default().Budget(memTotal)}
 	if !r.survey() {
 		return nil, ErrNothing
 	}
@@ -53,6 +57,7 @@ func Read(root fs.FS) (*Installation, error) {
 // reader is the work of one Read.
 type reader struct {
 	tree
+	room   quantity.Bytes // for one experiment; 0: not known
 	notes  []Note
 	told   map[Note]bool
 	secret bool

@@ -31,7 +31,7 @@ func files(texts map[string]string) fstest.MapFS {
 // read reads a tree, and makes sure that the configuration is one.
 func read(t *testing.T, texts map[string]string) (*Installation, *config.Config) {
 	t.Helper()
-	in, err := Read(files(texts))
+	in, err := Read(files(texts), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +199,7 @@ func TestCopies(t *testing.T) {
 
 func TestNothing(t *testing.T) {
 	for _, texts := range []map[string]string{{}, {units + "ssh.service": "[Service]\n"}, {"experiments/configs/a.json": "{}"}} {
-		if in, err := Read(files(texts)); !errors.Is(err, ErrNothing) {
+		if in, err := Read(files(texts), 0); !errors.Is(err, ErrNothing) {
 			t.Errorf("%v: %+v, %v", texts, in, err)
 		}
 	}

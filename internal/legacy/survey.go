@@ -2,11 +2,14 @@ package legacy
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+
+	"brainjar/internal/quantity"
 )
 
 const (
@@ -143,7 +146,24 @@ func (r *reader) convert(instance, id string) *conversion {
 		c.set("memory_max", quoted("4G"), "brainjar wants a limit, and there was none: look at this")
 		c.note(place{file: "brain-experiment@" + instance + ".service"}, "has no memory limit that could be carried over: memory_max is 4G now")
 	}
+	c.fitMemory()
 	return c
+}
+
+// fitMemory lowers a memory limit that no experiment could be started with here.
+func (c *conversion) fitMemory() {
+	s, ok := c.settings["memory_max"]
+	limit, _ := quantity.ParseBytes(strings.Trim(s.value, `"`)) // was converted
+	if !ok || limit <= c.room || c.room < smallest {
+		return
+	}
+	most := fmt.Sprintf("%dM", c.room/quantity.MiB)
+	if c.room >= 4*quantity.GiB {
+		most = fmt.Sprintf("%dG", c.room/quantity.GiB)
+	}
+	why := fmt.Sprintf("more than the %v that this machine can give", c.room)
+	c.note(place{}, fmt.Sprintf("memory_max = %s (%s) is %s: it is %s now", s.value, s.from, why, most))
+	c.set("memory_max", quoted(most), s.from+", "+why)
 }
 
 // readUnit reads the unit's file, the template's where it has none, and its drop-ins.
