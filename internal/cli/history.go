@@ -41,8 +41,9 @@ func newHistory(r *remote) *cobra.Command {
 		Long: `Show the runs of the past, the newest last: of all experiments, or of some.
 
 -o wide shows what each run felt too: how hot it was, what energy it took (~: others
-ran besides it, so that is an estimate), for how long it was throttled, and TAINTED:
-clean, or what puts its measurements in doubt. -o json has everything.
+ran besides it, so that is an estimate), for how long it was throttled, how often the
+board's supply was overloaded meanwhile, the most that it used of the GPU's memory, and
+TAINTED: clean, or what puts its measurements in doubt. -o json has everything.
 
 It reads the ledger itself, so it works whether or not brainjar runs. If you may not
 read that file, as a member of the group brainjar, or if you name a --socket, it asks
@@ -198,7 +199,7 @@ func printTable(w *bufio.Writer, runs iter.Seq2[ledger.Run, error], wide bool) e
 			cmp.Or(r.Result, "-"), cmp.Or(code, "-"), peak, cpu,
 		}
 		if wide {
-			cells = append(cells, feltCells(r.Figures)...)
+			cells = append(cells, feltCells(&r)...)
 		}
 		t.row(append(cells, r.Reason))
 	}

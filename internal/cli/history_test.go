@@ -36,7 +36,9 @@ func writeRuns(t testing.TB, dir string, n int) {
 		case 0:
 			r.Figures = ledger.Figures{MaxTemperature: &celsius, EnergyJoules: &joules, EnergyShared: &shared, ThrottledSeconds: new(float64), Tainted: ledger.Clean}
 		case 1:
-			r.Figures = ledger.Figures{EnergyJoules: &joules, EnergyShared: &shared, ThrottledSeconds: &throttled, Tainted: "throttled by hardware 12s"}
+			overloads := 3
+			r.Figures = ledger.Figures{EnergyJoules: &joules, EnergyShared: &shared, ThrottledSeconds: &throttled, OverCurrentEvents: &overloads, Tainted: "throttled by hardware 12s, over-current 3"}
+			r.GPUMemoryPeak = 13 << 29
 		}
 		if i%5 == 4 {
 			r.ExitCode, r.Result, r.Signal, r.Reason, r.OOMKills = nil, "oom-kill", "SIGKILL", "killed for memory", 1
@@ -113,7 +115,8 @@ func TestHistoryWide(t *testing.T) {
 		t.Fatalf("%d %s\n%s", code, errs, out)
 	}
 	for i, want := range []string{
-		"HOTTEST ENERGY THROTTLED TAINTED REASON", "61.2°C 1234J 0.0s clean exited", "- ~1234J 12.0s throttled by hardware 12s exited", "- - - - exited",
+		"HOTTEST ENERGY THROTTLED OVER-CURRENT GPU-PEAK TAINTED REASON", "61.2°C 1234J 0.0s - - clean exited",
+		"- ~1234J 12.0s 3 6.5G throttled by hardware 12s, over-current 3 exited", "- - - - - - exited",
 	} {
 		if got := strings.Join(strings.Fields(lines[i]), " "); !strings.Contains(got, " "+want) {
 			t.Errorf("%q, want %q", got, want)

@@ -16,7 +16,8 @@ func newWhy(r *remote) *cobra.Command {
 		Use: "why ID", Short: "Say what an experiment waits for, or how it ended, and what to do", GroupID: groupLook,
 		Long: `Say in sentences what an experiment waits for and what would have to change; or how
 it ended, with its limits, its peak and the last lines of its output, and what to do
-about it.`,
+about it. Of a run that goes on or has ended it says what it felt too, as far as that
+is known: its heat, throttled time, GPU memory, over-current and energy.`,
 		Args: wants("ID"), ValidArgsFunction: r.completeID,
 		RunE: r.asking(func(ctx context.Context, c *control.Client, args []string) error {
 			why, err := c.Why(ctx, args[0])

@@ -1,10 +1,12 @@
 package control
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 
+	"brainjar/internal/ledger"
 	"brainjar/internal/quantity"
 	"brainjar/supervisor"
 )
@@ -14,7 +16,7 @@ import (
 func TestExplain(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
-	one, peak, ten := 1, 8*quantity.GiB, 10.0
+	one, three, peak, ten := 1, 3, 8*quantity.GiB, 10.0
 	queued := func(check supervisor.Check, reason string) Experiment {
 		return Experiment{Phase: "queued", WaitsFor: string(check), Reason: reason, QueuedAt: ago(90 * time.Second)}
 	}
@@ -81,6 +83,13 @@ func TestExplain(t *testing.T) {
 			"|It was at most 71.5 °C hot (tj-thermal) and took 36 kJ, 10.0 W on average, by an estimate, since others ran besides it.", ""},
 		{"goes on", Experiment{Phase: "running", Run: 3, PID: 77, StartedAt: ago(3 * time.Hour)}, Supervisor{}, &lastRun{Run: 3, figures: figures{EnergyJoules: &ten, EnergySeconds: &ten}},
 			"a runs: run 3, for 3h0m0s, process 77.|So far it took 10 J, 1.0 W on average.", ""},
+		{"goes on, and all is known", Experiment{Phase: "running", Run: 3, PID: 77, StartedAt: ago(3 * time.Hour)}, Supervisor{}, &lastRun{Run: 3, figures: figures{
+			MaxTemperature: &ten, MaxTemperatureZone: "tj-thermal", ThrottledSeconds: &ten, GPUMemoryPeak: 13 * quantity.GiB / 2, OverCurrentEvents: &three, EnergyJoules: &ten, EnergySeconds: &ten}},
+			"a runs: run 3, for 3h0m0s, process 77.|So far it was at most 10.0 °C hot (tj-thermal), was throttled for 10s, used at most 6.5G of the GPU's memory, had over-current 3 times and took 10 J, 1.0 W on average.", ""},
+		{"goes on, and felt nothing", Experiment{Phase: "running", Run: 3, PID: 77, StartedAt: ago(3 * time.Hour)}, Supervisor{}, &lastRun{Run: 3, figures: figures{ThrottledSeconds: new(float64), OverCurrentEvents: new(int)}},
+			"a runs: run 3, for 3h0m0s, process 77.", ""},
+		{"overloaded", Experiment{Phase: "succeeded", Reason: "exited with code 0"}, Supervisor{}, ended("success", func(r *lastRun) { r.OverCurrentEvents = &one }),
+			"a has succeeded: exited with code 0.|Run 3 ended at " + at + " after 1h0m0s with result success.|It had over-current once.", ""},
 		{"runs after one that was hot", Experiment{Phase: "running", Run: 4, PID: 77, StartedAt: ago(3 * time.Hour)}, Supervisor{}, &lastRun{Run: 3, figures: figures{MaxTemperature: &ten}},
 			"a runs: run 4, for 3h0m0s, process 77.", ""},
 		{"stopped", Experiment{Phase: "stopped", Reason: "died by SIGTERM"}, Supervisor{}, ended("stopped", nil),
@@ -127,6 +136,24 @@ func TestExplain(t *testing.T) {
 		if _, advise := explain(Experiment{Experiment: "a", Phase: "failed"}, Supervisor{}, ended(result, nil), now); len(advise) != 3 {
 			t.Errorf("result %s: %q", result, advise)
 		}
+	}
+}
+
+// TestFiguresOfARow: what an explanation tells of is what a row of the ledger says.
+func TestFiguresOfARow(t *testing.T) {
+	celsius, seconds, overloads := 61.5, 12.0, 3
+	row, err := json.Marshal(ledger.Run{GPUMemoryPeak: quantity.GiB, Figures: ledger.Figures{
+		MaxTemperature: &celsius, MaxTemperatureZone: "cpu", ThrottledSeconds: &seconds, OverCurrentEvents: &overloads, EnergyJoules: &celsius, EnergySeconds: &seconds}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r lastRun
+	var x explanation
+	err = json.Unmarshal(row, &r)
+	x.felt(r.figures, "It")
+	want := "It was at most 61.5 °C hot (cpu), was throttled for 12s, used at most 1G of the GPU's memory, had over-current 3 times and took 61.5 J, 5.1 W on average."
+	if got := strings.Join(x.sentences, "|"); err != nil || got != want {
+		t.Errorf("%v, %q, want %q", err, got, want)
 	}
 }
 
