@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// bomb is a program that forks without end and does not hear SIGTERM.
-const bomb = `["/bin/sh", "-c", "trap '' TERM; f() { while :; do f & done; }; f 2>/dev/null & exec sleep 1h"]`
+// bomb is a program that forks without end and does not hear SIGTERM. It is none of the
+// shell, of which each process ends that cannot fork, and with bad luck all of them.
+const bomb = `["/usr/bin/perl", "-e", "$SIG{{TERM}} = 'IGNORE'; fork while 1"]`
 
 // A fork bomb stays within its tasks_max, the others and brainjar do not feel it,
 // and nothing is left of it after a stop, a person's or a drain.

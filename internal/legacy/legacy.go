@@ -47,7 +47,9 @@ type Installation struct {
 // and the rest goes on. A memory limit is lowered to what an experiment can get on a machine
 // with that much memory; 0: the size does not matter. The error is ErrNothing.
 func Read(root fs.FS, memTotal quantity.Bytes) (*Installation, error) {
-	r := &reader{tree: tree{root}, told: make(map[Note]bool), room: config.Default().Budget(memTotal)}
+	settings := config.Default()
+	_ = settings.Fit(memTotal, false) // it has no experiments that would not fit
+	r := &reader{tree: tree{root}, told: make(map[Note]bool), room: settings.Budget(memTotal)}
 	if !r.survey() {
 		return nil, ErrNothing
 	}
