@@ -49,11 +49,15 @@ func captured(read reader, path string) ([]byte, error) {
 }
 
 // table returns how files that are longer than an attribute are read.
-func (fs FS) table() reader {
+func (fs FS) table() reader { return fs.tableOf(maxTable) }
+
+// tableOf is table, for tables of so many bytes.
+func (fs FS) tableOf(most int) reader {
+	read := func(path string) ([]byte, error) { return readTable(path, most) }
 	if fs == "" {
-		return readTable
+		return read
 	}
-	return func(path string) ([]byte, error) { return captured(readTable, path) }
+	return func(path string) ([]byte, error) { return captured(read, path) }
 }
 
 // readFile reads a sysfs attribute by one open and one read, as the driver
@@ -67,18 +71,18 @@ func readFile(path string) ([]byte, error) {
 
 // readTable reads a file that may be longer than an attribute, as readFile does,
 // until its end.
-func readTable(path string) ([]byte, error) {
+func readTable(path string, most int) ([]byte, error) {
 	return openAnd(path, func(fd int) ([]byte, error) {
 		var content []byte
 		buf := make([]byte, 4096)
-		for len(content) <= maxTable {
+		for len(content) <= most {
 			n, err := retry(func() (int, error) { return unix.Read(fd, buf) })
 			if err != nil || n == 0 {
 				return content, err
 			}
 			content = append(content, buf[:n]...)
 		}
-		return nil, fmt.Errorf("more than %d bytes", maxTable)
+		return nil, fmt.Errorf("more than %d bytes", most)
 	})
 }
 

@@ -32,6 +32,10 @@ type GPUClient struct {
 // allocations beside it is huge and never read.
 const nvmapClients = "sys/kernel/debug/nvmap/iovmm/clients"
 
+// mostNvmap is how much of it is read, in bytes. A program that opens the driver as
+// often as systemd lets it open files has half a million rows.
+const mostNvmap = 32 << 20
+
 // readNvmap reads how much memory each process has from nvmap. Machines that are
 // no Jetson have none, and Thor's driver shows 0 for all: both are Absent.
 func (fs FS) readNvmap() (GPUMemory, error) {
@@ -39,7 +43,7 @@ func (fs FS) readNvmap() (GPUMemory, error) {
 	if !(Board{SoC: soc}).Jetson() {
 		return GPUMemory{}, nil
 	}
-	table, err := fs.table()(fs.path(nvmapClients))
+	table, err := fs.tableOf(mostNvmap)(fs.path(nvmapClients))
 	if nothing(err) {
 		return GPUMemory{}, nil
 	}
@@ -48,48 +52,74 @@ func (fs FS) readNvmap() (GPUMemory, error) {
 	}
 	memory, err := parseNvmap(table)
 	if err != nil {
-		return GPUMemory{State: Failed}, fmt.Errorf("cannot read %s: %w", fs.path(nvmapClients), err)
+		err = fmt.Errorf("cannot read %s: %w", fs.path(nvmapClients), err)
 	}
-	if soc == Thor && memory.Used.V == 0 {
-		return GPUMemory{}, nil
+	if soc == Thor && memory.Used == known[quantity.Bytes](0) {
+		return GPUMemory{}, err
 	}
-	return memory, nil
+	return memory, err
+}
+
+// nvmapWidth is how wide nvmap makes a row of its table ("%-18s %18s %8u %10lluK").
+const nvmapWidth = 18 + 1 + 18 + 1 + 8 + 1 + 10 + 1
+
+// nvmapRow takes the next row off a table. A program can give itself a name that holds
+// line ends. Such a row is one of several lines, of that width all the same, and no line
+// of it is a row: else a program could spoil the table, or put rows of others into it.
+func nvmapRow(table []byte) (row, rest []byte) {
+	if len(table) > nvmapWidth && table[nvmapWidth] == '\n' {
+		return table[:nvmapWidth], table[nvmapWidth+1:]
+	}
+	row, rest, _ = bytes.Cut(table, []byte("\n"))
+	return row, rest
 }
 
 // parseNvmap reads the table of nvmap's clients: CLIENT PROCESS PID SIZE, and the
-// total in the last row. The process's name may hold blanks, so a row is read from
-// its end. A process with several rows uses their sum.
+// total in the last row. A process with several rows uses their sum. What is no row is
+// left out; that is an error, with which the rest is returned.
 func parseNvmap(table []byte) (GPUMemory, error) {
-	memory := GPUMemory{State: OK, Clients: []GPUClient{}}
-	for line := range bytes.Lines(table) {
-		fields := strings.Fields(string(line))
-		n := len(fields)
+	memory := GPUMemory{State: OK, Used: Value[quantity.Bytes]{State: Failed}, Clients: []GPUClient{}}
+	var wrong faults
+	for len(table) > 0 {
+		var row []byte
+		row, table = nvmapRow(table)
+		fields := strings.Fields(string(row))
 		switch {
-		case n == 0 || slices.Equal(fields, []string{"CLIENT", "PROCESS", "PID", "SIZE"}):
-			continue
-		case n < 2:
-			return GPUMemory{}, fmt.Errorf("%q is no row of nvmap's clients", line)
+		case len(fields) == 0 || slices.Equal(fields, []string{"CLIENT", "PROCESS", "PID", "SIZE"}):
+		case len(fields) == 2 && fields[0] == "total" && len(bytes.TrimSpace(table)) == 0:
+			total, err := parseKiB(fields[1])
+			if err == nil {
+				memory.Used = known(total)
+			}
+			wrong.add(err)
+		default:
+			client, err := parseNvmapClient(fields)
+			if err == nil {
+				memory.add(client)
+			}
+			wrong.add(err)
 		}
-		size, err := parseKiB(fields[n-1])
-		if err != nil {
-			return GPUMemory{}, err
-		}
-		if n == 2 && fields[0] == "total" {
-			memory.Used = known(size)
-			continue
-		}
-		pid, err := strconv.ParseUint(fields[n-2], 10, 31)
-		if err != nil || n < 3 {
-			return GPUMemory{}, fmt.Errorf("%q is no row of nvmap's clients", line)
-		}
-		process := strings.Join(fields[1:n-2], " ")
-		memory.add(GPUClient{int(pid), process, known(size)})
 	}
-	if memory.Used.State != OK {
-		return GPUMemory{}, errors.New("no total among nvmap's clients")
+	if wrong.first == nil && memory.Used.State != OK {
+		wrong.add(errors.New("no total among nvmap's clients"))
 	}
 	memory.sort()
-	return memory, nil
+	return memory, wrong.err()
+}
+
+// parseNvmapClient reads a row from its end, for the name of a process may hold blanks.
+func parseNvmapClient(fields []string) (GPUClient, error) {
+	n := len(fields)
+	size, err := parseKiB(fields[n-1])
+	if err != nil {
+		return GPUClient{}, err
+	}
+	pid, err := strconv.ParseUint(fields[max(0, n-2)], 10, 31)
+	if err != nil {
+		return GPUClient{}, fmt.Errorf("%q is no row of nvmap's clients", firstLine([]byte(strings.Join(fields, " "))))
+	}
+	process := strings.Join(fields[min(1, n-2):n-2], " ")
+	return GPUClient{int(pid), process, known(size)}, nil
 }
 
 // add counts a row of a process.
@@ -121,20 +151,22 @@ func parseKiB(text string) (quantity.Bytes, error) {
 	digits, ok := strings.CutSuffix(text, "K")
 	n, err := strconv.ParseUint(digits, 10, 64)
 	if !ok || err != nil || n > math.MaxInt64>>20 {
-		return 0, fmt.Errorf("%q is no size of nvmap", text)
+		return 0, fmt.Errorf("%q is no size of nvmap", firstLine([]byte(text)))
 	}
 	return quantity.Bytes(n) * quantity.KiB, nil
 }
 
-func nvmapSource(fs FS) *source {
-	return newSource("nvmap", fs.readNvmap, func(r *Reading, m GPUMemory, err error) {
-		if err != nil {
-			m = GPUMemory{State: Failed}
-		}
-		if m.State != Absent {
-			r.GPUMemory = m
-		}
-	})
+func nvmapSource(fs FS) *source { return newSource("nvmap", fs.readNvmap, putGPUMemory) }
+
+// putGPUMemory puts what was read of the memory of GPUs into a reading: also beside an
+// error, which may be of one process.
+func putGPUMemory(r *Reading, m GPUMemory, err error) {
+	if silent(err) || err != nil && len(m.Clients) == 0 {
+		m = GPUMemory{State: Failed}
+	}
+	if m.State != Absent {
+		r.GPUMemory = m
+	}
 }
 
 // emcSource is the clock of a Jetson's memory controller, which its power

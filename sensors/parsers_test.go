@@ -1,6 +1,7 @@
 package sensors
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -26,13 +27,47 @@ func TestParseNvmap(t *testing.T) {
 	if err != nil || memory.State != OK || memory.Used != known(2098185*quantity.KiB) || !reflect.DeepEqual(memory.Clients, want) {
 		t.Errorf("got %+v, %v", memory, err)
 	}
-	for _, table := range []string{
-		"", "CLIENT PROCESS PID SIZE\n", "user llama 4321 5K\n", "user llama 4321 5M\ntotal 5K\n", "user llama x 5K\ntotal 5K\n",
-		"4321 5K\ntotal 5K\n", "5K\ntotal 5K\n", "total -5K\n", "total 99999999999999999K\n", "user llama -1 5K\ntotal 5K\n",
+}
+
+// What is no row of nvmap's table is told, and the other rows count.
+func TestNvmapRowsThatAreNone(t *testing.T) {
+	for table, want := range map[string]string{ // PIDs that are left, and the total
+		"": "failed", "CLIENT PROCESS PID SIZE\n": "failed", "user llama 4321 5K\n": "4321 failed", "user llama 4321 5M\nuser b 7 1K\ntotal 5K\n": "7 ok",
+		"user llama x 5K\ntotal 5K\n": "ok", "5K\ntotal 5K\n": "ok", "user a 7 1K\ntotal -5K\n": "7 failed", "total 99999999999999999K\n": "failed",
+		"user llama -1 5K\nuser a 7 1K\ntotal 5K\n": "7 ok", "total 5K\nuser a 7 1K\ntotal 6K\n": "7 ok", "user a\nb 7 1K\ntotal 6K\n": "7 ok", "user a\n7 1K\n\ntotal 6K": "7 ok",
 	} {
-		if memory, err := parseNvmap([]byte(table)); err == nil {
-			t.Errorf("%q was taken for %+v", table, memory)
+		memory, err := parseNvmap([]byte(table))
+		var got strings.Builder
+		for _, c := range memory.Clients {
+			fmt.Fprintf(&got, "%d ", c.PID)
 		}
+		if got := got.String() + memory.Used.State.String(); got != want || err == nil {
+			t.Errorf("%q: %q is left, want %q; %v", table, got, want, err)
+		}
+	}
+}
+
+// A row that is none does not make the table fail, but is told.
+func TestNvmapIsUsedInPart(t *testing.T) {
+	s := machine(t, "agx-orin-jp5")
+	spoil(t, s.FS, nvmapClients, "user      odd\nuser a 77 5K\nkernel          x         y\ntotal 9K")
+	r := once(t, s)
+	if m := r.GPUMemory; m.State != OK || len(m.Clients) != 1 || m.Clients[0].PID != 77 || m.Used != known(9*quantity.KiB) {
+		t.Errorf("got %+v", m)
+	}
+	if sources(r) != "nvmap" || !strings.Contains(r.Problems[0].Err.Error(), `"odd" is no size of nvmap, and 1 more`) {
+		t.Errorf("problems %v", r.Problems)
+	}
+}
+
+// A program that opens nvmap again and again does not make the table too long.
+func TestNvmapIsOpenedOften(t *testing.T) {
+	s := machine(t, "agx-orin-jp5")
+	const often = 1 << 19
+	rows := strings.Repeat(fmt.Sprintf("%-18s %18s %8d %10dK\n", "user", "flood", 77, 1), often)
+	spoil(t, s.FS, nvmapClients, rows+"total 9K")
+	if m, err := s.FS.readNvmap(); err != nil || len(m.Clients) != 1 || m.Clients[0].Used != known(often*quantity.KiB) {
+		t.Errorf("got %+v, %v", m, err)
 	}
 }
 
@@ -135,16 +170,46 @@ func FuzzParseNvmap(f *testing.F) {
 	f.Add([]byte("total 0K\n"))
 	f.Fuzz(func(t *testing.T, table []byte) {
 		memory, err := parseNvmap(table)
-		if err != nil {
-			return
-		}
-		if memory.State != OK || memory.Used.State != OK {
+		if memory.State != OK || memory.Used.State != OK && err == nil {
 			t.Errorf("%q was taken for %+v", table, memory)
 		}
 		for i, c := range memory.Clients {
 			if c.PID < 0 || c.Used.State != OK || i > 0 && c.PID <= memory.Clients[i-1].PID {
 				t.Errorf("%q has the client %+v", table, c)
 			}
+		}
+	})
+}
+
+// Whatever a program calls itself, in the 15 bytes that the kernel has for that, its own
+// row counts, all others count too, and no row comes of the name.
+func FuzzNvmapName(f *testing.F) {
+	for _, name := range []string{
+		"evil\n", "\nevil", "a\nb\nc", "\n", "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n", "", "   ", "x\r\vy", "\n12 99999999K\n", "\na 12 9999999K\n",
+		"12 99999999K\n", "12    9999999K\n", "\ntotal 5K\n", "total", "\xff\xfe\n\x85", "\nCLIENT PROCES", "1 5K", "12\n4321 5K\n",
+	} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if len(name) > 15 || strings.Contains(name, "\x00") {
+			return
+		}
+		var table strings.Builder
+		fmt.Fprintf(&table, "%-18s %18s %8s %11s\n", "CLIENT", "PROCESS", "PID", "SIZE")
+		row := func(name string, pid, size int) {
+			pad := strings.Repeat(" ", 18-len(name)) // in bytes, as the kernel does
+			fmt.Fprintf(&table, "%-18s %s%s %8d %10dK\n", "user", pad, name, pid, size)
+		}
+		row("llama", 12, 100)
+		row(name, 4321, 5000)
+		row(name, 4321, 500)
+		row("Xorg", 13, 7)
+		fmt.Fprintf(&table, "%-18s %18s %8s %10dK\n", "total", "", "", 5607)
+		memory, err := parseNvmap([]byte(table.String()))
+		if c := memory.Clients; err != nil || memory.Used != known(5607*quantity.KiB) || len(c) != 3 ||
+			c[0] != (GPUClient{12, "llama", known(100 * quantity.KiB)}) || c[1] != (GPUClient{13, "Xorg", known(7 * quantity.KiB)}) ||
+			c[2].PID != 4321 || c[2].Used != known(5500*quantity.KiB) || strings.Contains(c[2].Process, "\n") {
+			t.Errorf("%q: got %+v, %v", name, memory, err)
 		}
 	})
 }
