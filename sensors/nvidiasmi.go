@@ -2,11 +2,13 @@ package sensors
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,143 +32,187 @@ const (
 	nvidiaZone    = "nvidia-gpu"
 )
 
+// nvidiaCard is a card, and what is wrong with what it tells.
+type nvidiaCard struct {
+	GPU
+	index uint64
+	err   error // the first thing; nil: all is well
+}
+
+// failed is the card when it does not answer.
+func (c nvidiaCard) failed(err error) nvidiaCard {
+	return nvidiaCard{c.GPU.failed(), c.index, err}
+}
+
 // nvidiaSources are all cards of NVIDIA, and the processes that compute on them.
 // Their last answer counts while the next is made.
 func nvidiaSources(ctx context.Context, fs FS) []*source {
-	var cards []GPU
+	var cards []nvidiaCard
 	gpus := &source{
 		name: "nvidia",
 		read: func() (func(), error) {
-			table, err := fs.askNvidia(ctx, nvidiaGPUs)
-			now, errParse := parseNvidiaGPUs(table)
-			if err == nil {
-				err = errParse
-			}
-			return func() {
-				if err == nil {
-					cards = now
-				}
-			}, err
+			now, err := askNvidia(ctx, fs, nvidiaGPUs, parseNvidiaGPUs)
+			return func() { cards = keepCards(cards, now, err) }, err
 		},
 		report: func(r *Reading, err error) {
 			r.EverHadZone = r.EverHadZone || err != nil // each card has a thermometer
-			for _, g := range cards {
-				zone := Zone{Type: nvidiaZone, Path: g.Path, State: g.Temperature.State, Temperature: g.Temperature.V}
-				if err != nil {
-					g, zone = g.failed(), zone.failed(err)
+			for _, c := range cards {
+				if silent(err) {
+					c = c.failed(err)
 				}
-				r.GPUs, r.Zones = append(r.GPUs, g), append(r.Zones, zone)
+				zone := Zone{Type: nvidiaZone, Path: c.Path, State: c.Temperature.State, Temperature: c.Temperature.V}
+				if zone.State == Failed {
+					zone.Err = c.err
+				}
+				r.GPUs, r.Zones = append(r.GPUs, c.GPU), append(r.Zones, zone)
 			}
 		},
 	}
 	apps := newSource("nvidia processes",
 		func() (GPUMemory, error) {
-			table, err := fs.askNvidia(ctx, nvidiaApps)
-			if err != nil || table == nil {
-				return GPUMemory{}, err
-			}
-			return parseNvidiaApps(table)
-		},
-		func(r *Reading, m GPUMemory, err error) {
+			memory, err := askNvidia(ctx, fs, nvidiaApps, parseNvidiaApps)
 			if err != nil {
-				m = GPUMemory{State: Failed}
+				memory.Used = Value[quantity.Bytes]{State: Failed} // there may be more processes
 			}
-			if m.State != Absent {
-				r.GPUMemory = m
-			}
-		})
+			return memory, err
+		}, putGPUMemory)
 	for _, s := range []*source{gpus, apps} {
 		s.every, s.keep = nvidiaEvery, nvidiaKeep
 	}
 	return []*source{gpus, apps}
 }
 
+// keepCards are the cards that were read now. One that was there before, and is not
+// among them while something went wrong, is there all the same.
+func keepCards(known, now []nvidiaCard, err error) []nvidiaCard {
+	if err == nil {
+		return now
+	}
+	for _, c := range known {
+		if !slices.ContainsFunc(now, func(other nvidiaCard) bool { return other.index == c.index }) {
+			now = append(now, c.failed(err))
+		}
+	}
+	slices.SortFunc(now, func(a, b nvidiaCard) int { return cmp.Compare(a.index, b.index) })
+	return now
+}
+
 // askNvidia runs nvidia-smi where a driver is loaded that it can speak to; else the
-// answer is nil.
-func (fs FS) askNvidia(ctx context.Context, query string) ([]byte, error) {
-	_, err := os.Stat(fs.path("proc/driver/nvidia/version"))
+// answer is the zero value. What it tells is used although it fails, as it does for one
+// card that is ill.
+func askNvidia[T any](ctx context.Context, fs FS, query string, parse func(table []byte) (T, error)) (answer T, err error) {
+	_, err = os.Stat(fs.path("proc/driver/nvidia/version"))
 	if errors.Is(err, os.ErrNotExist) || (Board{SoC: fs.soc()}).Jetson() {
-		return nil, nil
+		return answer, nil
 	}
 	program, err := fs.program(nvidiaSMI)
 	if errors.Is(err, errNoProgram) {
-		return nil, nil
+		return answer, nil
 	}
-	return run(ctx, nvidiaCards, nvidiaLimit, program, query, nvidiaFormat)
+	table, _, err := run(ctx, nvidiaCards, nvidiaLimit, program, query, nvidiaFormat)
+	answer, errTable := parse(table)
+	if errTable != nil {
+		errTable = fmt.Errorf("cannot read the answer of nvidia-smi: %w", errTable)
+	}
+	if err != nil && errTable != nil {
+		return answer, fmt.Errorf("%w; %w", err, errTable)
+	}
+	return answer, cmp.Or(err, errTable)
 }
 
 // parseNvidiaGPUs reads the table of GPUs: °C, percent, MiB, W. A name may hold a
-// comma, so a row is read from both ends.
-func parseNvidiaGPUs(table []byte) ([]GPU, error) {
-	var gpus []GPU
+// comma, so a row is read from both ends. What is wrong with a field makes it Failed, a
+// row that is cut short all of its card, and one that begins with no number is no card:
+// each is an error, with which the rest is returned.
+func parseNvidiaGPUs(table []byte) ([]nvidiaCard, error) {
+	var cards []nvidiaCard
+	var wrong faults
 	for line := range bytes.Lines(table) {
-		if len(bytes.TrimSpace(line)) == 0 {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
 			continue
 		}
-		fields := strings.Split(strings.TrimSpace(string(line)), ",")
-		values := len(fields) - nvidiaFields + 2 // where they begin, behind the name
+		fields := strings.Split(string(line), ",")
 		index, err := strconv.ParseUint(fields[0], 10, 16)
-		if values < 2 || err != nil {
-			return nil, fmt.Errorf("cannot read the answer of nvidia-smi: %q is no row of GPUs", line)
+		if err != nil || len(fields) < 2 {
+			wrong.add(fmt.Errorf("%q is no row of GPUs", firstLine(line)))
+			continue
 		}
-		f := nvidiaRow{fields: fields[values:]}
-		g := GPU{
-			Name: strings.TrimSpace(strings.Join(fields[1:values], ",")),
-			Path: "nvidia" + strconv.FormatUint(index, 10),
+		path := "nvidia" + strconv.FormatUint(index, 10)
+		c := nvidiaCard{GPU: GPU{Name: path, Path: path}, index: index}
+		var f nvidiaRow
+		if values := len(fields) - nvidiaFields + 2; values >= 2 { // where they begin, behind the name
+			c.Name, f.fields = strings.TrimSpace(strings.Join(fields[1:values], ",")), fields[values:]
+		} else {
+			f.err = fmt.Errorf("%q is not all of a row", firstLine(line))
 		}
-		g.Temperature = nvidiaValue(&f, 1, float64(coldest), float64(hottest), func(v float64) quantity.Celsius { return quantity.Celsius(v) })
-		g.Load = nvidiaValue(&f, 1, 0, 100, func(v float64) quantity.Percent { return quantity.Percent(v) })
-		g.MemoryUsed = nvidiaValue(&f, nvidiaMiB, 0, mostNvidiaMiB, func(v float64) quantity.Bytes { return quantity.Bytes(v) })
-		g.MemoryTotal = nvidiaValue(&f, nvidiaMiB, 0, mostNvidiaMiB, func(v float64) quantity.Bytes { return quantity.Bytes(v) })
-		g.Power = nvidiaValue(&f, 1000, 0, mostMicrowatts/1e6, func(v float64) quantity.Milliwatts { return quantity.Milliwatts(math.Round(v)) })
+		c.Temperature = nvidiaValue(&f, 1, float64(coldest), float64(hottest), func(v float64) quantity.Celsius { return quantity.Celsius(v) })
+		c.Load = nvidiaValue(&f, 1, 0, 100, func(v float64) quantity.Percent { return quantity.Percent(v) })
+		c.MemoryUsed = nvidiaValue(&f, nvidiaMiB, 0, mostNvidiaMiB, func(v float64) quantity.Bytes { return quantity.Bytes(v) })
+		c.MemoryTotal = nvidiaValue(&f, nvidiaMiB, 0, mostNvidiaMiB, func(v float64) quantity.Bytes { return quantity.Bytes(v) })
+		c.Power = nvidiaValue(&f, 1000, 0, mostMicrowatts/1e6, func(v float64) quantity.Milliwatts { return quantity.Milliwatts(math.Round(v)) })
 		if f.err != nil {
-			return nil, f.err
+			c.err = fmt.Errorf("%s: %w", path, f.err)
+			wrong.add(c.err)
 		}
-		gpus = append(gpus, g)
+		cards = append(cards, c)
 	}
-	return gpus, nil
+	return cards, wrong.err()
 }
 
 // nvidiaRow is the rest of a row that is read field by field.
 type nvidiaRow struct {
 	fields []string
-	err    error
+	err    error // the first that went wrong
 }
 
+// nvidiaAbsent are the words for what a card cannot tell. Others, such as ERR! and
+// [Unknown Error], say that it should.
+var nvidiaAbsent = []string{"N/A", "[N/A]", "[Not Supported]", "[Not Found]"}
+
 // nvidiaValue reads the next field, a number of so many units between two bounds.
-// "[N/A]" and its like are Absent.
 func nvidiaValue[T any](row *nvidiaRow, unit, least, most float64, convert func(float64) T) Value[T] {
+	if len(row.fields) == 0 {
+		return Value[T]{State: Failed}
+	}
 	field := strings.TrimSpace(row.fields[0])
 	row.fields = row.fields[1:]
-	if strings.HasPrefix(field, "[") || field == "N/A" {
+	if slices.Contains(nvidiaAbsent, field) {
 		return Value[T]{}
 	}
 	number, err := strconv.ParseFloat(field, 64)
 	if err != nil || !(number >= least && number <= most) {
-		row.err = fmt.Errorf("cannot read the answer of nvidia-smi: %q is no value of a GPU", field)
-		return Value[T]{}
+		if row.err == nil {
+			row.err = fmt.Errorf("%q is no value of a GPU", firstLine([]byte(field)))
+		}
+		return Value[T]{State: Failed}
 	}
 	return known(convert(number * unit))
 }
 
 // parseNvidiaApps reads the table of processes that compute, in MiB. Where that of
-// one is not known, neither is that of all.
+// one is not known, neither is that of all. A row without a PID is left out; that is an
+// error, with which the rest is returned.
 func parseNvidiaApps(table []byte) (GPUMemory, error) {
 	memory := GPUMemory{State: OK, Used: known[quantity.Bytes](0)}
+	var wrong faults
 	for line := range bytes.Lines(table) {
-		if len(bytes.TrimSpace(line)) == 0 {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
 			continue
 		}
-		first, rest, found := strings.Cut(strings.TrimSpace(string(line)), ",")
+		first, rest, found := strings.Cut(string(line), ",")
 		pid, err := strconv.ParseUint(first, 10, 31)
+		if !found || err != nil {
+			wrong.add(fmt.Errorf("%q is no row of processes", firstLine(line)))
+			continue
+		}
 		row := nvidiaRow{fields: []string{rest}}
 		used := nvidiaValue(&row, nvidiaMiB, 0, mostNvidiaMiB, func(v float64) quantity.Bytes { return quantity.Bytes(v) })
-		if !found || err != nil || row.err != nil {
-			return GPUMemory{}, fmt.Errorf("cannot read the answer of nvidia-smi: %q is no row of processes", line)
-		}
+		wrong.add(row.err)
 		memory.add(GPUClient{PID: int(pid), Used: used})
 		memory.Used = plus(memory.Used, used)
 	}
 	memory.sort()
-	return memory, nil
+	return memory, wrong.err()
 }

@@ -2,6 +2,7 @@ package sensors
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"strings"
@@ -14,7 +15,7 @@ import (
 
 func TestParseNvidiaGPUs(t *testing.T) {
 	table := "0, NVIDIA GeForce RTX 4090, 45, 3, 1024, 24564, 25.43\n" +
-		"1, Quadro P400, rev. A, [N/A], [Not Supported], 0, 1998, [Unknown Error]\n\n"
+		"1, Quadro P400, rev. A, [N/A], [Not Supported], 0, 1998, N/A\n\n"
 	gpus, err := parseNvidiaGPUs([]byte(table))
 	if err != nil || len(gpus) != 2 {
 		t.Fatalf("got %+v, %v", gpus, err)
@@ -28,12 +29,30 @@ func TestParseNvidiaGPUs(t *testing.T) {
 		second.MemoryUsed != known[quantity.Bytes](0) || second.MemoryTotal != known(1998*quantity.MiB) || second.Power.State != Absent {
 		t.Errorf("got %+v", second)
 	}
-	for _, table := range []string{
-		"NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n", "0, RTX\n", "x, RTX, 45, 3, 1, 2, 3\n",
-		"0, RTX, hot, 3, 1, 2, 3\n", "0, RTX, -300, 3, 1, 2, 3\n", "0, RTX, 45, 101, 1, 2, 3\n", "0, RTX, NaN, 3, 1, 2, 3\n", "0, RTX, 45, 3, -1, 2, 3\n",
+}
+
+// A field, a row or a card that is ill is Failed and told; the rest is used.
+func TestParseNvidiaGPUsInPart(t *testing.T) {
+	const sound = "7, RTX, 45, 3, 1, 2, 3\n"
+	for table, want := range map[string]string{ // states of temperature, load and memory
+		"NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n": "", "x, RTX, 45, 3, 1, 2, 3\n": "", "\x00\n": "", "3\n": "",
+		"0, RTX\n": "failed failed failed", "0, [GPU is lost]\n": "failed failed failed", "0, RTX, ERR!, 3, 1, 2, 3\n": "failed ok ok",
+		"0, RTX, -300, 3, 1, 2, 3\n": "failed ok ok", "0, RTX, 45, 101, 1, 2, 3\n": "ok failed ok", "0, RTX, NaN, 3, 1, 2, 3\n": "failed ok ok",
+		"0, RTX, 45, 3, -1, 2, 3\n": "ok ok failed", "0, RTX, 45, [N/A], [Unknown Error], 2, 3\n": "ok absent failed", "0, RTX, , 3, 1, 2, 3\n": "failed ok ok",
 	} {
-		if gpus, err := parseNvidiaGPUs([]byte(table)); err == nil {
-			t.Errorf("%q was taken for %+v", table, gpus)
+		for _, table := range []string{table + sound, sound + table} {
+			cards, err := parseNvidiaGPUs([]byte(table))
+			got := ""
+			for _, c := range cards {
+				if c.index != 7 {
+					got = c.Temperature.State.String() + " " + c.Load.State.String() + " " + c.MemoryUsed.State.String()
+				} else if c.Load != known[quantity.Percent](3) || c.err != nil {
+					t.Errorf("%q: the sound one is %+v, %v", table, c.GPU, c.err)
+				}
+			}
+			if got != want || err == nil || len(cards) != 1+min(1, len(want)) {
+				t.Errorf("%q: got %q, want %q; %v", table, got, want, err)
+			}
 		}
 	}
 }
@@ -46,10 +65,63 @@ func TestParseNvidiaApps(t *testing.T) {
 	if memory, err := parseNvidiaApps(nil); err != nil || memory.State != OK || memory.Used != known[quantity.Bytes](0) {
 		t.Errorf("nobody computes: %+v, %v", memory, err)
 	}
-	for _, table := range []string{"No running processes found\n", "x, 5\n", "5\n", "5, much\n", "-5, 5\n"} {
-		if memory, err := parseNvidiaApps([]byte(table)); err == nil {
-			t.Errorf("%q was taken for %+v", table, memory)
+	for table, want := range map[string]int{"No running processes found\n": 1, "x, 5\n": 1, "5\n": 1, "-5, 5\n": 1, "5, much\n": 2, "5, -7\n": 2} {
+		memory, err := parseNvidiaApps([]byte("977, 100\n" + table))
+		if err == nil || len(memory.Clients) != want || memory.Clients[want-1] != (GPUClient{PID: 977, Used: known(100 * quantity.MiB)}) || want == 2 && memory.Clients[0].Used.State != Failed {
+			t.Errorf("%q was taken for %+v, %v", table, memory, err)
 		}
+	}
+}
+
+// smi makes a machine whose nvidia-smi does so for cards and so for processes.
+func smi(t *testing.T, cards, processes string) FS {
+	t.Helper()
+	return FS(sensorstest.Tree(t, "[proc/driver/nvidia]\nversion = 550\n[usr/bin]\nnvidia-smi = <<\n#!/bin/sh\ncase $1 in\n--query-gpu=*) "+cards+" ;;\n*) "+processes+" ;;\nesac\n>>\n"))
+}
+
+// An nvidia-smi that fails for one card, and says so anywhere, tells of the others.
+func TestNvidiaSMIThatFailsInPart(t *testing.T) {
+	fs := smi(t, `echo 'Unable to determine the device handle for GPU 0000:01:00.0: Unknown Error'; echo '1, RTX, 45, 3, 1, 2, 3'; exit 15`, `echo '977, 100'; echo broken >&2; exit 15`)
+	r := once(t, &Sampler{FS: fs})
+	if len(r.GPUs) != 1 || r.GPUs[0].Load != known[quantity.Percent](3) || len(r.Zones) != 1 || r.Zones[0].Temperature != 45 {
+		t.Errorf("got %+v, %+v", r.GPUs, r.Zones)
+	}
+	if m := r.GPUMemory; m.State != OK || len(m.Clients) != 1 || m.Used.State != Failed {
+		t.Errorf("memory is %+v", m)
+	}
+	if got := sources(r); got != "cpu memory nvidia nvidia processes" || !strings.Contains(r.Problems[2].Err.Error(), "exit status 15") ||
+		!strings.Contains(r.Problems[2].Err.Error(), "Unable to determine") || !strings.HasSuffix(r.Problems[3].Err.Error(), "exit status 15: broken") {
+		t.Errorf("problems of %q: %v", got, r.Problems)
+	}
+}
+
+// What nvidia-smi and libraries below it complain about beside the table is no row of
+// it. That no process computes is known.
+func TestNvidiaSMIThatComplains(t *testing.T) {
+	fs := smi(t, `echo 'WARNING: infoROM is corrupted at gpu 0000:01:00.0' >&2; echo '0, RTX, 45, 3, 1, 2, 3'`, `echo 'libfoo: 5, 6' >&2`)
+	r := once(t, &Sampler{FS: fs})
+	if got := sources(r); got != "cpu memory" || len(r.GPUs) != 1 || r.GPUMemory.State != OK || r.GPUMemory.Used != known[quantity.Bytes](0) {
+		t.Errorf("problems of %q: %v; got %+v, %+v", got, r.Problems, r.GPUs, r.GPUMemory)
+	}
+}
+
+// A card that is lost stays, as failed, until nvidia-smi is well without it.
+func TestNvidiaCardThatIsLost(t *testing.T) {
+	lost := errors.New("GPU is lost")
+	known, err := parseNvidiaGPUs([]byte("0, A, 45, 3, 1, 2, 3\n10, C, 45, 3, 1, 2, 3\n2, B, 45, 3, 1, 2, 3\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := parseNvidiaGPUs([]byte("0, A, 46, 3, 1, 2, 3\n10, C, 45, 3, 1, 2, 3\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cards := keepCards(known, now, lost)
+	if len(cards) != 3 || cards[0].Temperature.V != 46 || cards[1].Name != "B" || cards[1].Temperature.State != Failed || !errors.Is(cards[1].err, lost) || cards[2].Load.State != OK {
+		t.Errorf("got %+v", cards)
+	}
+	if cards := keepCards(cards, now, nil); len(cards) != 2 {
+		t.Errorf("got %+v", cards)
 	}
 }
 
@@ -111,8 +183,8 @@ func TestNvidiaSMIThatFails(t *testing.T) {
 func TestNvidiaSMIIsNotRun(t *testing.T) {
 	for _, about := range []string{"[proc/driver/nvidia]\nversion = 540\n[proc/device-tree]\ncompatible = nvidia,tegra234\\0\n", ""} {
 		fs := FS(sensorstest.Tree(t, about+"[usr/bin]\nnvidia-smi = <<\n#!/bin/sh\ntouch $0.was-run\n>>\n"))
-		if answer, err := fs.askNvidia(t.Context(), nvidiaGPUs); answer != nil || err != nil || fs.exists("usr/bin/nvidia-smi.was-run") {
-			t.Errorf("%q: answers %q, %v", about, answer, err)
+		if cards, err := askNvidia(t.Context(), fs, nvidiaGPUs, parseNvidiaGPUs); cards != nil || err != nil || fs.exists("usr/bin/nvidia-smi.was-run") {
+			t.Errorf("%q: got %v, %v", about, cards, err)
 		}
 	}
 }
@@ -124,7 +196,7 @@ func TestProgramThatFloods(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := run(t.Context(), newGate(), 300*time.Millisecond, program); err == nil || !strings.Contains(err.Error(), "no answer within 300ms") {
+	if _, _, err := run(t.Context(), newGate(), 300*time.Millisecond, program); err == nil || !strings.Contains(err.Error(), "no answer within 300ms") {
 		t.Errorf("got %v", err)
 	}
 	var kept capped
@@ -138,7 +210,7 @@ func TestProgramThatFloods(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := run(ctx, newGate(), time.Minute, program); err == nil {
+	if _, _, err := run(ctx, newGate(), time.Minute, program); err == nil {
 		t.Error("ran although nobody wants it any more")
 	}
 }
@@ -148,18 +220,16 @@ func FuzzNvidia(f *testing.F) {
 	f.Add([]byte("3021, 512\n977, [N/A]\n"))
 	f.Add([]byte("1, a, b, c, [N/A], 1e3, 0x10, inf, nan"))
 	f.Fuzz(func(t *testing.T, table []byte) {
-		if gpus, err := parseNvidiaGPUs(table); err == nil {
-			for _, g := range gpus {
-				if g.Load.V < 0 || g.Load.V > 100 || g.Temperature.V < coldest || g.Temperature.V > hottest || g.Power.V < 0 {
-					t.Errorf("%q was taken for %+v", table, g)
-				}
+		cards, _ := parseNvidiaGPUs(table)
+		for _, c := range cards {
+			if c.Load.V < 0 || c.Load.V > 100 || c.Temperature.V < coldest || c.Temperature.V > hottest || c.Power.V < 0 || c.Temperature.State == Failed && c.err == nil {
+				t.Errorf("%q was taken for %+v", table, c)
 			}
 		}
-		if memory, err := parseNvidiaApps(table); err == nil {
-			for i, c := range memory.Clients {
-				if c.PID < 0 || i > 0 && c.PID <= memory.Clients[i-1].PID {
-					t.Errorf("%q was taken for %+v", table, memory)
-				}
+		memory, _ := parseNvidiaApps(table)
+		for i, c := range memory.Clients {
+			if c.PID < 0 || i > 0 && c.PID <= memory.Clients[i-1].PID {
+				t.Errorf("%q was taken for %+v", table, memory)
 			}
 		}
 	})

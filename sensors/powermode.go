@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -72,7 +73,7 @@ func (fs FS) PowerMode(ctx context.Context) (PowerMode, error) {
 	if errors.Is(err, errNoProgram) {
 		return PowerMode{}, ErrNoPowerModes
 	}
-	output, err := run(ctx, nvpmodel, queryLimit, program, "-q")
+	output, _, err := run(ctx, nvpmodel, queryLimit, program, "-q")
 	if err != nil {
 		return PowerMode{}, fmt.Errorf("cannot ask for the power mode: %w", err)
 	}
@@ -119,17 +120,17 @@ func (fs FS) SetPowerMode(ctx context.Context, nameOrNumber string) (before Powe
 	if err != nil {
 		return before, ErrNoPowerModes
 	}
-	output, err := run(ctx, nvpmodel, setLimit, program, "-m", strconv.Itoa(wanted.Number))
+	output, complaints, err := run(ctx, nvpmodel, setLimit, program, "-m", strconv.Itoa(wanted.Number))
 	now, errNow := fs.PowerMode(ctx)
 	switch {
 	case errNow == nil && now == wanted:
 		return before, nil // whatever it said
-	case bytes.Contains(bytes.ToUpper(output), []byte("REBOOT")):
+	case bytes.Contains(bytes.ToUpper(slices.Concat(output, complaints)), []byte("REBOOT")):
 		err = ErrModeNeedReboot
 	case err == nil && errNow != nil:
 		err = errNow
 	case err == nil:
-		err = fmt.Errorf("it is still %s: %s", now.Name, firstLine(output))
+		err = fmt.Errorf("it is still %s: %s", now.Name, firstLine(complaints, output))
 	}
 	return before, fmt.Errorf("cannot set power mode %s: %w", wanted.Name, err)
 }

@@ -101,6 +101,7 @@ func TestSetPowerMode(t *testing.T) {
 		{"number of another board", `echo "$2" >mode`, "2", ErrPowerMode, `"2"`, "1"},
 		{"no argument of ours", `echo "$2" >mode`, "--force", ErrPowerMode, "", "1"},
 		{"reboot", `echo NVPM WARN: Reboot required; read answer && [ "$answer" = YES ] && echo "$2" >mode; exit 1`, "MAXN", ErrModeNeedReboot, "MAXN", "1"},
+		{"reboot, among the errors", `echo NVPM ERROR: a reboot is required >&2; exit 1`, "MAXN", ErrModeNeedReboot, "MAXN", "1"},
 		{"refused", `echo NVPM ERROR: cannot set; exit 1`, "MAXN", nil, "exit status 1: NVPM ERROR: cannot set", "1"},
 		{"lies", `true`, "MAXN", nil, "it is still 15W", "1"},
 	} {

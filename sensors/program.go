@@ -34,42 +34,42 @@ func (fs FS) program(name string) (string, error) {
 const mostOutput = 1 << 20
 
 // run runs a program through a gate, with fixed arguments, an empty standard input
-// and no environment of brainjar's, and returns its output and errors together.
-// After the limit it is killed with all its children, and that is an error, as is an
-// exit code other than 0, which comes with the output. One that is stuck in the
-// kernel is left behind.
-func run(ctx context.Context, g gate, limit time.Duration, program string, args ...string) ([]byte, error) {
+// and no environment of brainjar's, and returns what it wrote to its standard output
+// and to its standard error. After the limit it is killed with all its children, and
+// that is an error, as is an exit code other than 0, which comes with what was written.
+// One that is stuck in the kernel is left behind.
+func run(ctx context.Context, g gate, limit time.Duration, program string, args ...string) (stdout, stderr []byte, err error) {
 	const grace = 2 * time.Second // to be killed in
 	outer, cancelOuter := context.WithTimeout(ctx, limit+grace)
 	defer cancelOuter()
-	var output []byte
-	var err error
-	if stuck := g.do(outer, func() { output, err = execute(ctx, limit, program, args) }); stuck != nil {
-		return nil, fmt.Errorf("cannot run %s: no answer within %s: %w", filepath.Base(program), limit, stuck)
+	var out, complaints []byte // not those that are returned: who is left behind writes them later
+	var failed error
+	if stuck := g.do(outer, func() { out, complaints, failed = execute(ctx, limit, program, args) }); stuck != nil {
+		return nil, nil, fmt.Errorf("cannot run %s: no answer within %s: %w", filepath.Base(program), limit, stuck)
 	}
-	return output, err
+	return out, complaints, failed
 }
 
 // execute runs a program and returns when it has ended.
-func execute(ctx context.Context, limit time.Duration, program string, args []string) ([]byte, error) {
+func execute(ctx context.Context, limit time.Duration, program string, args []string) (stdout, stderr []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	var output capped
+	var out, complaints capped
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
-	cmd.Stdout, cmd.Stderr = &output, &output
+	cmd.Stdout, cmd.Stderr = &out, &complaints
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second // for its output, which a child that left the group could hold
-	err := cmd.Run()
+	err = cmd.Run()
 	name := filepath.Base(program)
 	switch {
 	case ctx.Err() != nil && err != nil:
-		return nil, fmt.Errorf("cannot run %s: no answer within %s: %w", name, limit, ctx.Err())
+		return nil, nil, fmt.Errorf("cannot run %s: no answer within %s: %w", name, limit, ctx.Err())
 	case err != nil:
-		return output.Bytes(), fmt.Errorf("cannot run %s: %w: %s", name, err, firstLine(output.Bytes()))
+		err = fmt.Errorf("cannot run %s: %w: %s", name, err, firstLine(complaints.Bytes(), out.Bytes()))
 	}
-	return output.Bytes(), nil
+	return out.Bytes(), complaints.Bytes(), err
 }
 
 // capped keeps the beginning of what is written to it.
@@ -83,8 +83,9 @@ func (c *capped) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// firstLine is enough of an output to put into an error.
-func firstLine(output []byte) string {
-	line, _, _ := bytes.Cut(bytes.TrimSpace(output), []byte("\n"))
+// firstLine is enough of what a program wrote to put into an error: the first line of
+// the first output that has any.
+func firstLine(outputs ...[]byte) string {
+	line, _, _ := bytes.Cut(bytes.TrimSpace(bytes.Join(outputs, []byte("\n"))), []byte("\n"))
 	return string(line[:min(len(line), 200)])
 }
