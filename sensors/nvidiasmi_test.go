@@ -167,6 +167,21 @@ func TestNvidiaSMIThatHangs(t *testing.T) {
 	}
 }
 
+// An nvidia-smi that has not answered yet failed: it is not absent.
+func TestNvidiaSMIThatIsSlowAtFirst(t *testing.T) {
+	s := &Sampler{FS: smi(t, "exec sleep 1000", "exec sleep 1000"), SourceTimeout: 200 * time.Millisecond}
+	r, err := s.Once(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := sources(r); got != "cpu memory nvidia nvidia processes" || !strings.Contains(r.Problems[2].Err.Error(), "cannot read nvidia: no answer for ") || r.GPUMemory.State != Failed || !r.EverHadZone {
+		t.Errorf("problems of %q: %v, memory %+v", got, r.Problems, r.GPUMemory)
+	}
+	if err := nvidiaCards.do(t.Context(), func() {}); err != nil { // it is killed before the test ends
+		t.Error(err)
+	}
+}
+
 // What goes wrong with nvidia-smi is told with what it said.
 func TestNvidiaSMIThatFails(t *testing.T) {
 	fs := FS(sensorstest.Tree(t, "[proc/driver/nvidia]\nversion = 550\n[usr/bin]\nnvidia-smi = <<\n#!/bin/sh\necho Unable to determine the device handle\nexit 15\n>>\n"))

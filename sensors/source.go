@@ -75,7 +75,7 @@ func silent(err error) bool {
 
 // result returns how the source fared in a round that ends now.
 func (s *source) result(now time.Time) error {
-	if waited := now.Sub(s.asked); s.busy && waited >= s.keep {
+	if waited := now.Sub(s.asked); s.busy && (waited >= s.keep || !s.answered) {
 		return silence{s.name, waited}
 	}
 	return s.err

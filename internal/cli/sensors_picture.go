@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -145,34 +146,35 @@ func pressure(p sensors.Pressure) string {
 	return strings.Join(parts, ", ") + " of the last 10 s"
 }
 
-// lacking are the kinds of sensors that this machine has not.
+// lacking are the kinds of sensors that this machine has not. Nothing is said of a kind
+// that something tells of which fails.
 func lacking(s control.Sensors) [][]string {
-	failed := make(map[string]bool)
-	for _, problem := range s.Problems {
-		failed[problem.Source] = true
+	fails := func(source string) bool {
+		return slices.ContainsFunc(s.Problems, func(p sensors.Problem) bool { return strings.HasPrefix(p.Source, source) })
 	}
 	_, hasMode := s.PowerMode.Get()
 	_, hasEMC := s.EMC.Get()
 	_, hasPressure := s.Pressure.CPU.Some.Get()
 	rows := [][]string{{"ABSENT", "WHY"}}
 	for _, kind := range []struct {
-		there             bool
-		source, name, why string
+		there     bool
+		sources   []string // as their names begin
+		name, why string
 	}{
-		{len(s.Zones) > 0, "thermal", "thermal zones", "the kernel shows none"},
-		{len(s.Cooling) > 0, "cooling", "cooling devices", "the kernel shows none"},
-		{len(s.Rails) > 0, "hwmon", "supply rails", "no power monitor (INA3221, INA238) is there"},
-		{len(s.Fans) > 0, "hwmon", "fans", "none is told of"},
-		{len(s.GPUs) > 0, "gpu", "GPUs", "none is there, or none has been used yet"},
-		{s.GPUMemory.State != sensors.Absent, "nvmap", "memory of GPUs", "neither nvmap, which only root may ask, nor nvidia-smi tells"},
-		{len(s.CPUClocks) > 0, "cpufreq", "clocks of CPUs", "this kernel has no cpufreq"},
-		{hasEMC || !s.Board.Jetson(), "emc", "memory clock (EMC)", "only root may ask for it"},
-		{len(s.OverCurrent) > 0 || !s.Board.Jetson(), "hwmon", "over-current counters", "this release has none"},
-		{hasMode || !s.Board.Jetson(), "nvpmodel", "power mode", "nvpmodel is not installed"},
-		{s.Memory.SwapTotal > 0 || s.Memory.State != sensors.OK, "memory", "swap", "there is none"},
-		{hasPressure, "pressure", "waiting (PSI)", "this kernel does not tell"},
+		{len(s.Zones) > 0, []string{"thermal", "hwmon", "nvidia"}, "thermal zones", "the kernel shows none"},
+		{len(s.Cooling) > 0, []string{"cooling"}, "cooling devices", "the kernel shows none"},
+		{len(s.Rails) > 0, []string{"hwmon"}, "supply rails", "no power monitor (INA3221, INA238) is there"},
+		{len(s.Fans) > 0, []string{"hwmon"}, "fans", "none is told of"},
+		{len(s.GPUs) > 0, []string{"gpu", "hwmon", "nvidia"}, "GPUs", "none is there, or none has been used yet"},
+		{s.GPUMemory.State != sensors.Absent, []string{"nvmap", "nvidia"}, "memory of GPUs", "neither nvmap, which only root may ask, nor nvidia-smi tells"},
+		{len(s.CPUClocks) > 0, []string{"cpufreq"}, "clocks of CPUs", "this kernel has no cpufreq"},
+		{hasEMC || !s.Board.Jetson(), []string{"emc"}, "memory clock (EMC)", "only root may ask for it"},
+		{len(s.OverCurrent) > 0 || !s.Board.Jetson(), []string{"hwmon"}, "over-current counters", "this release has none"},
+		{hasMode || !s.Board.Jetson(), []string{"nvpmodel"}, "power mode", "nvpmodel is not installed"},
+		{s.Memory.SwapTotal > 0 || s.Memory.State != sensors.OK, nil, "swap", "there is none"},
+		{hasPressure, []string{"pressure"}, "waiting (PSI)", "this kernel does not tell"},
 	} {
-		if !kind.there && !failed[kind.source] {
+		if !kind.there && !slices.ContainsFunc(kind.sources, fails) {
 			rows = append(rows, []string{kind.name, kind.why})
 		}
 	}

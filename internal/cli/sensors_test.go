@@ -51,6 +51,25 @@ func TestSensorsOfBoards(t *testing.T) {
 	}
 }
 
+// An nvidia-smi that does not answer in time failed, and what it would tell is not said
+// to be absent.
+func TestSensorsOfSlowNvidiaSMI(t *testing.T) {
+	root := sensorstest.Tree(t, "[proc/driver/nvidia]\nversion = 550\n[usr/bin]\nnvidia-smi = <<\n#!/bin/sh\nexec sleep 1000\n>>\n")
+	var got, stderr bytes.Buffer
+	if code := Main([]string{"sensors", "--sysroot", root}, &got, &stderr); code != ExitOK || stderr.Len() > 0 {
+		t.Fatalf("exit %d: %s", code, stderr.String())
+	}
+	lacks, failed, _ := strings.Cut(got.String(), "FAILED")
+	if !strings.Contains(failed, "nvidia: cannot read nvidia: no answer for ") || !strings.Contains(lacks, "GPU memory  failed") {
+		t.Errorf("shows\n%s", got.String())
+	}
+	for _, absent := range []string{"thermal zones", "GPUs", "memory of GPUs"} {
+		if strings.Contains(lacks, "\n"+absent+" ") {
+			t.Errorf("%s are said to be absent:\n%s", absent, got.String())
+		}
+	}
+}
+
 // A running brainjar is asked, and what it says is shown and written as it was; without
 // one the command reads by itself, and says so.
 func TestSensorsOfBrainjar(t *testing.T) {
