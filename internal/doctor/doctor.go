@@ -32,7 +32,7 @@ type Check struct {
 	Name    string  `json:"name"`
 	Verdict Verdict `json:"verdict"`
 	Words   string  `json:"words"`
-	Hint    string  `json:"hint,omitempty"` // what to do
+	Hint    string  `json:"hint,omitempty"` // what to do, of each that is not ok
 }
 
 // Machine is what was found. An error stands for what it belongs to.
@@ -91,7 +91,7 @@ const (
 func Diagnose(m Machine) []Check {
 	var list []Check
 	for _, look := range []func(Machine) []Check{
-		systemd, limits, heat, gpu, board, memory, kernel, brainjar, places, clock, oldUnits,
+		systemd, limits, heat, felt, gpu, board, memory, kernel, brainjar, places, clock, oldUnits,
 	} {
 		list = append(list, look(m)...)
 	}
@@ -144,7 +144,7 @@ func limits(m Machine) []Check {
 	var list []Check
 	switch {
 	case m.HostError != nil:
-		return []Check{{"limits", Warn, "none could be tried without systemd", ""}}
+		return []Check{{"limits", Warn, "none could be tried without systemd", "see systemd, above"}}
 	case m.TrialError != nil:
 		list = append(list, Check{"limits", Warn, m.TrialError.Error(), "`systemctl list-units --all 'brainjardoctor*'` shows what is left; it ends by itself within seconds"})
 	}
@@ -167,7 +167,7 @@ func limits(m Machine) []Check {
 func clock(m Machine) []Check {
 	switch {
 	case m.ClockError != nil:
-		return []Check{{"clock", Warn, m.ClockError.Error(), ""}}
+		return []Check{{"clock", Warn, m.ClockError.Error(), "`timedatectl` says whether something keeps it right"}}
 	case !m.Synchronised:
 		return []Check{{"clock", Warn, "nothing keeps the clock right", "`timedatectl set-ntp true`, or install chrony: times in the history are wrong until then"}}
 	}
@@ -179,7 +179,7 @@ func oldUnits(m Machine) []Check {
 	case m.User || m.HostError != nil:
 		return nil
 	case m.OldUnitsError != nil:
-		return []Check{{"old units", Warn, m.OldUnitsError.Error(), ""}}
+		return []Check{{"old units", Warn, m.OldUnitsError.Error(), "`systemctl list-units --all '" + OldPattern + "'` shows whether any runs"}}
 	case len(m.OldUnits) > 0:
 		names := some(m.OldUnits)
 		return []Check{{"old units", Fail, names + " still run, or start with the machine", "they would use the same memory a second time: `systemctl disable --now " + strings.Join(m.OldUnits, " ") + "`"}}

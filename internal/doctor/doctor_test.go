@@ -40,6 +40,9 @@ func healthy() Machine {
 func jetson(m *Machine) {
 	m.Reading.Board = sensors.Board{SoC: sensors.Orin}
 	m.GPUDevices = []sensors.Device{{Path: "/dev/nvmap"}}
+	m.Reading.Rails = []sensors.Rail{{Name: "VDD_IN"}}
+	m.Reading.GPUs = []sensors.GPU{{Name: "ga10b", Path: "/sys/class/devfreq/17000000.ga10b"}}
+	m.Reading.GPUMemory.State = sensors.OK
 	m.Settings.PowerMode = sensors.Value[sensors.PowerMode]{State: sensors.OK, V: sensors.PowerMode{Number: 2, Name: "MODE_30W"}}
 }
 
@@ -68,6 +71,31 @@ func TestDiagnose(t *testing.T) {
 		{"no reading", func(m *Machine) { m.ReadingError = broken }, "sensors fail dmesg"},
 		{"blind", func(m *Machine) { m.Reading.Zones[0].State = sensors.Failed }, "thermal zones fail none of 1"},
 		{"no zone", func(m *Machine) { m.Reading.Zones = nil }, "thermal zones warn overheating"},
+		{"no zone answers", func(m *Machine) { m.Reading.Zones, m.Reading.EverHadZone = nil, true }, "thermal zones fail nothing starts"},
+		{"no rails", func(m *Machine) { jetson(m); m.Reading.Rails = nil }, "rails warn modprobe -a ina3221"},
+		{"no rails that could be read", func(m *Machine) {
+			jetson(m)
+			m.Reading.Rails, m.Reading.Problems = nil, []sensors.Problem{{Source: "hwmon1", Err: broken}}
+		}, "sensor hwmon1 warn dmesg"},
+		{"no clock of the GPU", func(m *Machine) { jetson(m); m.Reading.GPUs = nil }, "GPUs warn for the first time"},
+		{"no debugfs", func(m *Machine) { jetson(m); m.Reading.GPUMemory.State = sensors.Absent }, "GPU memory warn sys-kernel-debug.mount"},
+		{"nobody tells of Thor", func(m *Machine) {
+			jetson(m)
+			m.Reading.Board.SoC, m.Reading.GPUMemory.State = sensors.Thor, sensors.Absent
+		}, ""},
+		{"a card without nvidia-smi", func(m *Machine) { m.GPUDevices = []sensors.Device{{Path: "/dev/nvidiactl"}} }, "GPU memory warn install nvidia-smi"},
+		{"nvidia-smi is slow", func(m *Machine) {
+			m.Reading.Problems = []sensors.Problem{{Source: "nvidia", Err: broken}}
+			m.GPUDevices = []sensors.Device{{Path: "/dev/nvidiactl"}}
+		},
+			"sensor nvidia warn nvidia-smi -pm 1"},
+		{"not allowed", func(m *Machine) {
+			m.Root, m.Reading.Problems = false, []sensors.Problem{{Source: "nvmap", Err: fs.ErrPermission}}
+		}, "sensor nvmap warn sudo"},
+		{"a card without its nodes", func(m *Machine) { m.Reading.GPUs = []sensors.GPU{{Name: "amdgpu", Path: "/sys/class/hwmon/hwmon1"}} }, "GPU fail /dev/kfd"},
+		{"a GPU of another maker", func(m *Machine) {
+			m.Reading.GPUs = []sensors.GPU{{Name: "fb000000.gpu", Path: "/sys/class/devfreq/fb000000.gpu"}}
+		}, ""},
 		{"a sensor failed", func(m *Machine) { m.Reading.Problems = []sensors.Problem{{Source: "ina", Err: broken}} }, "sensor ina warn no such luck"},
 		{"no GPU nodes", func(m *Machine) { jetson(m); m.GPUDevices = nil }, "GPU fail driver"},
 		{"GPU asleep", func(m *Machine) { m.GPUError = broken }, "GPU warn no such luck"},
@@ -102,10 +130,13 @@ func TestDiagnose(t *testing.T) {
 		var said []string
 		worst := OK
 		for _, c := range Diagnose(m) {
+			if (c.Verdict == OK) != (c.Hint == "") {
+				t.Errorf("%s: %+v", test.name, c)
+			}
 			if c.Verdict != OK && c.Words != "none could be tried without systemd" {
 				said = append(said, c.Name+" "+string(c.Verdict)+" "+c.Words+" "+c.Hint)
 				worst = c.Verdict
-			} else if c.Hint != "" || c.Words == "" && c.Name[:5] != "limit" {
+			} else if c.Words == "" && c.Name[:5] != "limit" {
 				t.Errorf("%s: %+v", test.name, c)
 			}
 		}
@@ -126,26 +157,104 @@ func TestDiagnose(t *testing.T) {
 	}
 }
 
-// Every board that is known has something to say about each kind of thing.
+// Every board that is known is told what it has and what it lacks, with what to do: as it
+// is, to somebody else than root, and when all else is broken.
 func TestDiagnoseBoards(t *testing.T) {
-	names, err := sensorstest.Boards()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
+	broken := errors.New("no such luck")
+	for name, want := range map[string]string{
+		"agx-orin-jp5":   "11 zones, 5 cooling devices, 4 rails, 2 fans, 1 GPU, GPU load, GPU memory, 3 CPU clocks, 3 over-current counters, memory clock",
+		"nothing":        "no zones, cooling devices, rails, fans, GPUs, GPU load, GPU memory, CPU clocks",
+		"orin-nano-jp6":  "9 zones, 2 cooling devices, 3 rails, 2 fans, 1 GPU, GPU load, GPU memory, 2 CPU clocks, 3 over-current counters, memory clock",
+		"raspberry-pi-5": "1 zone, 1 cooling device, 1 fan, 1 CPU clock; no rails, GPUs, GPU load, GPU memory",
+		"thor-jp7":       "5 zones, 1 cooling device, 4 rails, 1 fan, 1 GPU, 1 CPU clock; no GPU load, GPU memory, over-current counters",
+		"x86-amd":        "6 zones, 1 fan, 2 GPUs, GPU load; no cooling devices, rails, GPU memory, CPU clocks",
+		"x86-desktop":    "9 zones, 2 cooling devices, 2 fans, 1 GPU, GPU load, GPU memory, 1 CPU clock; no rails",
+		"xavier-nx-jp5":  "5 zones, 2 cooling devices, 3 rails, 1 fan, 1 GPU, GPU load, GPU memory, 3 CPU clocks, memory clock; no over-current counters",
+	} {
 		m := healthy()
 		machine := sensors.FS(sensorstest.Board(t, name))
-		if m.Reading, err = (&sensors.Sampler{FS: machine}).Once(t.Context()); err != nil {
+		var err error
+		if m.Reading, err = (&sensors.Sampler{FS: machine, SourceTimeout: time.Minute}).Once(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		m.Settings, m.Unset = machine.Settings(t.Context())
-		checks := Diagnose(m)
-		for _, c := range checks {
-			if c.Name == "" || c.Verdict == "" || c.Verdict == Fail && c.Hint == "" {
-				t.Errorf("%s: %+v", name, c)
-			}
+		m.GPUDevices, m.GPUError = machine.GPUDevices(t.Context())
+		if got := wordsOf(t, m, "sensors"); got != want {
+			t.Errorf("%s has %q, want %q", name, got, want)
+		}
+		if m.Reading.Board.Jetson() == (wordsOf(t, m, "power mode") == "") {
+			t.Errorf("%s: %+v", name, Diagnose(m))
+		}
+		hinted(t, name, m)
+		m.Root = false
+		hinted(t, name, m)
+		hinted(t, name, Machine{
+			Reading: m.Reading, HostError: broken, TrialError: broken, SwapError: broken, Unset: []sensors.Problem{{Source: "clocks", Err: broken}}, GPUError: broken,
+			SocketError: broken, State: Place{Error: broken}, Runtime: Place{Error: broken}, ClockError: broken, OldUnitsError: broken,
+		})
+		hinted(t, name, Machine{Root: true, Reading: sensors.Reading{Board: m.Reading.Board}, Absent: true, Trials: m.Trials, OldUnits: []string{"a"}, OldUnitsError: broken})
+	}
+	if names, err := sensorstest.Boards(); err != nil || len(names) != 8 {
+		t.Errorf("boards are %q, %v", names, err)
+	}
+}
+
+// wordsOf are the words of a check, "" if it was not made.
+func wordsOf(t *testing.T, m Machine, name string) string {
+	t.Helper()
+	for _, c := range Diagnose(m) {
+		if c.Name == name {
+			return c.Words
 		}
 	}
+	return ""
+}
+
+// hinted looks whether all that is not ok comes with what to do.
+func hinted(t *testing.T, name string, m Machine) {
+	t.Helper()
+	for _, c := range Diagnose(m) {
+		if c.Name == "" || c.Verdict == "" || (c.Verdict == OK) != (c.Hint == "") {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+}
+
+// Only a Jetson is told to install packages for one. A GPU on another board may be
+// called as a Jetson's is.
+func TestDiagnoseMali(t *testing.T) {
+	m := healthy()
+	machine := sensors.FS(sensorstest.Tree(t, "[proc/device-tree]\ncompatible = radxa,rock-5b\\0rockchip,rk3588\\0\n[sys/class/devfreq/fb000000.gpu]\n"+
+		"cur_freq = 300000000 | min_freq = 300000000 | max_freq = 1000000000 | device/of_node/name = gpu\\0\n"))
+	var err error
+	if m.Reading, err = (&sensors.Sampler{FS: machine, SourceTimeout: time.Minute}).Once(t.Context()); err != nil || len(m.Reading.GPUs) != 1 {
+		t.Fatalf("%+v, %v", m.Reading, err)
+	}
+	if got := wordsOf(t, m, "GPU"); !strings.Contains(got, "`devices` can name them") {
+		t.Errorf("%q", got)
+	}
+	for _, c := range Diagnose(m) {
+		if strings.Contains(c.Hint, "l4t") {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// An nvidia-smi that is slow is told, with what to do.
+func TestDiagnoseSlowNvidiaSMI(t *testing.T) {
+	m := healthy()
+	machine := sensors.FS(sensorstest.Tree(t, "[proc/driver/nvidia]\nversion = 550\n[usr/bin]\nnvidia-smi = <<\n#!/bin/sh\nexec sleep 1000\n>>\n"))
+	var err error
+	if m.Reading, err = (&sensors.Sampler{FS: machine, SourceTimeout: 200 * time.Millisecond}).Once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := wordsOf(t, m, "sensor nvidia"); !strings.Contains(got, "no answer for ") {
+		t.Errorf("%q", got)
+	}
+	if got := wordsOf(t, m, "sensors"); strings.Contains(got, "GPU") {
+		t.Errorf("%q", got)
+	}
+	hinted(t, "slow", m)
 }
 
 // What hangs is left behind, and told; what is not asked for is not there.

@@ -46,7 +46,7 @@ func Examine(ctx context.Context, o Options) Machine {
 	defer cancel()
 	var machine sensors.FS
 	host := ask(ctx, examineLimit, func(ctx context.Context) (transient.Host, error) { return transient.Probe(ctx, o.User) })
-	reading := ask(ctx, examineLimit, (&sensors.Sampler{FS: machine}).Once)
+	reading := ask(ctx, examineLimit, (&sensors.Sampler{FS: machine, SourceTimeout: examineLimit / 2}).Once)
 	swaps := ask(ctx, examineLimit, func(context.Context) ([]string, error) { return machine.Swaps() })
 	settings := ask(ctx, examineLimit, func(ctx context.Context) (set struct {
 		sensors.Settings

@@ -19,9 +19,8 @@ func some(names []string) string {
 
 func heat(m Machine) []Check {
 	if m.ReadingError != nil {
-		return []Check{{"sensors", Fail, m.ReadingError.Error(), "look into `dmesg`: something in the kernel hangs"}}
+		return nil // which was told
 	}
-	var list []Check
 	hottest, ok := m.Reading.Hottest([]string{"*"})
 	readable := 0
 	for _, z := range m.Reading.Zones {
@@ -31,27 +30,20 @@ func heat(m Machine) []Check {
 	}
 	switch {
 	case ok:
-		list = append(list, Check{"thermal zones", OK, fmt.Sprintf("%d of %d can be read, %s has %s", readable, len(m.Reading.Zones), hottest.Name, hottest.Temperature), ""})
-	case len(m.Reading.Zones) > 0:
-		list = append(list, Check{"thermal zones", Fail, fmt.Sprintf("none of %d can be read", len(m.Reading.Zones)), "nothing starts while the heat is not known, unless [thermal] enabled = false; `brainjar sensors` says what is wrong"})
-	default:
-		list = append(list, Check{"thermal zones", Warn, "this machine has no thermometer", "brainjar cannot keep it from overheating"})
+		return []Check{{"thermal zones", OK, fmt.Sprintf("%d of %d can be read, %s has %s", readable, len(m.Reading.Zones), hottest.Name, hottest.Temperature), ""}}
+	case m.Reading.EverHadZone || len(m.Reading.Zones) > 0:
+		return []Check{{"thermal zones", Fail, fmt.Sprintf("none of %d can be read", max(1, len(m.Reading.Zones))), "nothing starts while the heat is not known, unless [thermal] enabled = false; `brainjar sensors` says what is wrong"}}
 	}
-	for _, p := range m.Reading.Problems {
-		c := Check{"sensor " + p.Source, Warn, p.Err.Error(), ""}
-		if !m.Root && strings.Contains(p.Err.Error(), "permission denied") {
-			c.Hint = "run it with sudo: root may read it"
-		}
-		list = append(list, c)
-	}
-	return list
+	return []Check{{"thermal zones", Warn, "this machine has no thermometer", "load the driver of one, as by `modprobe coretemp` or `modprobe k10temp`; without, brainjar cannot keep it from overheating"}}
 }
 
 func gpu(m Machine) []Check {
 	c := Check{"GPU", OK, "", ""}
+	onBoard := func(g sensors.GPU) bool { return strings.Contains(g.Path, "/devfreq/") }
+	cards := slices.DeleteFunc(slices.Clone(m.Reading.GPUs), onBoard)
 	switch {
 	case m.GPUError != nil:
-		c.Verdict, c.Words = Warn, m.GPUError.Error()
+		c.Verdict, c.Words, c.Hint = Warn, m.GPUError.Error(), "`dmesg | grep -i gpu` may say why its driver fails"
 		if !m.Root {
 			c.Hint = "run it with sudo: only root may power the GPU on"
 		}
@@ -61,8 +53,12 @@ func gpu(m Machine) []Check {
 			paths = append(paths, d.Path)
 		}
 		c.Words = fmt.Sprintf("%d device nodes: %s", len(paths), some(paths))
-	case m.Reading.Board.Jetson() || len(m.Reading.GPUs) > 0:
-		c.Verdict, c.Words, c.Hint = Fail, "there is a GPU, and no device node of it", "its driver is not loaded: `lsmod | grep -i nv`, and install nvidia-l4t-core, or the driver of the card"
+	case m.Reading.Board.Jetson():
+		c.Verdict, c.Words, c.Hint = Fail, "there is a GPU, and no device node of it", "its driver is not loaded: `lsmod | grep -i nv`, and install nvidia-l4t-core"
+	case len(cards) > 0 || fails(m.Reading, "nvidia"):
+		c.Verdict, c.Words, c.Hint = Fail, "there is a GPU, and no device node of it", "not all of the card's driver is loaded: `ls -l /dev/nvidia* /dev/kfd`, and install what is missing"
+	case len(m.Reading.GPUs) > 0:
+		c.Words = "of a kind that gpu = true knows no device nodes of; `devices` can name them"
 	default:
 		c.Words = "none, and so no experiment can have gpu = true"
 	}
@@ -81,7 +77,7 @@ func board(m Machine) []Check {
 		list = append(list, Check{"power mode", Warn, "nvpmodel is not installed", "install nvidia-l4t-nvpmodel for power_mode to work"})
 	}
 	for _, p := range m.Unset {
-		list = append(list, Check{p.Source, Warn, p.Err.Error(), ""})
+		list = append(list, Check{p.Source, Warn, p.Err.Error(), problemHint(m, p)})
 	}
 	if pinned, ok := m.Settings.JetsonClocks.Get(); ok && pinned {
 		list = append(list, Check{"jetson_clocks", Warn, "every clock is held at its ceiling", "the board stays hot also when nothing runs: `jetson_clocks --restore`"})
@@ -101,7 +97,7 @@ func memory(m Machine) []Check {
 	zram := func(name string) bool { return strings.Contains(name, "zram") }
 	switch {
 	case m.SwapError != nil:
-		list = append(list, Check{"swap", Warn, m.SwapError.Error(), ""})
+		list = append(list, Check{"swap", Warn, m.SwapError.Error(), "`swapon --show` says what there is"})
 	case len(m.Swaps) == 0:
 		list = append(list, Check{"swap", OK, "none", ""})
 	case slices.ContainsFunc(m.Swaps, zram):
@@ -154,7 +150,7 @@ func places(m Machine) []Check {
 		case p.Error != nil:
 			c.Verdict, c.Words, c.Hint = Fail, p.Error.Error(), "brainjar must be able to write there: `ls -ld "+p.Path+"`, `findmnt -T "+p.Path+"`"
 		case p.Free < noSpace:
-			c.Verdict, c.Words, c.Hint = Fail, fmt.Sprintf("%s: %s left", p.Path, p.Free), "the disk is full: what happens is not remembered"
+			c.Verdict, c.Words, c.Hint = Fail, fmt.Sprintf("%s: %s left", p.Path, p.Free), "make room: while the disk is full, what happens is not remembered"
 		case p.Free < littleSpace && p.name == "state directory":
 			c.Verdict, c.Words, c.Hint = Warn, fmt.Sprintf("%s: %s left", p.Path, p.Free), "make room: logs and history want some"
 		default:
