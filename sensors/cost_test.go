@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -59,23 +60,24 @@ func liveHeap() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-// A round costs less than 5 ms of CPU. A busy machine makes single rounds dear, so
-// the cheapest of many counts; an emulator, BRAINJAR_EMULATOR, makes all of them.
+// A round costs less than 5 ms of CPU: half of many do. An emulator, BRAINJAR_EMULATOR,
+// makes rounds dear, and some of them very; there the cheapest counts.
 func TestRoundIsCheap(t *testing.T) {
-	most := 5 * time.Millisecond
-	if os.Getenv("BRAINJAR_EMULATOR") != "" {
-		most *= 20
-	}
 	round := rounds(t)
-	cheapest := time.Hour
-	for range 100 {
+	costs := make([]time.Duration, 100)
+	for i := range costs {
 		before := cpuTime(t)
 		round()
-		cheapest = min(cheapest, cpuTime(t)-before)
+		costs[i] = cpuTime(t) - before
 	}
-	t.Logf("%v of CPU a round", cheapest)
-	if cheapest > most {
-		t.Errorf("a round costs %v of CPU, %v are the most", cheapest, most)
+	slices.Sort(costs)
+	cost, most := costs[len(costs)/2], 5*time.Millisecond
+	if os.Getenv("BRAINJAR_EMULATOR") != "" {
+		cost, most = costs[0], 20*most
+	}
+	t.Logf("%v of CPU a round; of %d the cheapest %v, the dearest %v", cost, len(costs), costs[0], costs[len(costs)-1])
+	if cost > most {
+		t.Errorf("a round costs %v of CPU, %v are the most", cost, most)
 	}
 }
 
