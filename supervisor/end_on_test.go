@@ -106,3 +106,23 @@ func TestRestartGoesOn(t *testing.T) {
 		})
 	}
 }
+
+// What an experiment said when it saved its work once, is not taken for the checkpoint
+// that it is told to make when a new brainjar goes on with its end.
+func TestOldCheckpointIsNoNew(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		st.book = newBook()
+		text := head + experiment("a", "stop_timeout = \"1s\"\ncheckpoint_timeout = \"1m\"\ncheckpoint_signal = \"SIGUSR1\"",
+			"on=USR1:sleep=20s,exit=7", "status=BRAINJAR_CHECKPOINT=1 step 400", "sleep=10h")
+		first := st.begin(text)
+		first.awaitPhase(supervisor.Running, time.Second, "a")
+		first.must(first.Supervisor.Stop(first.ctx(), "a"))
+		first.kill()
+		second := st.begin(text)
+		second.awaitPhase(supervisor.Stopped, time.Minute, "a")
+		if end := second.ends("a"); len(end) != 1 || end[0].ExitCode != 7 {
+			st.Errorf("ended with %+v", end)
+		}
+		second.drain()
+	})
+}

@@ -18,7 +18,7 @@ func (s *Supervisor) handle(ev transient.Event) {
 	case transient.Ended:
 		s.noteEnd(ev)
 	case transient.Status:
-		if e := s.byUnit(ev.Unit); e != nil && strings.Contains(ev.Text, checkpointDone) {
+		if e := s.byUnit(ev.Unit); e != nil && !ev.Found && strings.Contains(ev.Text, checkpointDone) {
 			s.saved(e)
 		}
 	case transient.Frozen:

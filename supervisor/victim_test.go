@@ -78,3 +78,26 @@ func TestMemoryGuard(t *testing.T) {
 		h.drain()
 	})
 }
+
+// When a run that is found has saved last, nobody knows: what it said of that once does
+// not make it the one that loses least.
+func TestMemoryGuardOfFound(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		text := strings.Replace(head, `reserve = "0M"`, "reserve = \"1G\"\ncritical = \"512M\"\ngrace = \"5s\"", 1)
+		text += experiment("saved", "", "status=BRAINJAR_CHECKPOINT=1 step 400", "sleep=10h") + experiment("young", "", "sleep=10h")
+		st.book = newBook()
+		h := st.begin(text + "autostart = false\n")
+		h.memory(4*quantity.GiB, 600)
+		h.must(h.Supervisor.Start(h.ctx(), "young"))
+		h.memory(4*quantity.GiB, 60)
+		h.leave()
+		h = st.begin(text)
+		h.awaitPhase(supervisor.Running, time.Minute, "saved", "young")
+		h.memory(500*quantity.MiB, 7)
+		if saved, young := h.status("saved"), h.status("young"); saved.Phase != supervisor.Running || young.Run == 1 && young.Phase == supervisor.Running {
+			st.Errorf("saved is %s: %s, young is %s", saved.Phase, saved.Reason, young.Phase)
+		}
+		h.memory(4*quantity.GiB, 5)
+		h.drain()
+	})
+}

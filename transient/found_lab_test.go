@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -109,4 +110,31 @@ func TestTakenName(t *testing.T) {
 	}
 	other.ended(unit)
 	other.forget()
+}
+
+// TestFoundStatus: the status of a unit that is found was there before, for all that is
+// known; the next is a new one.
+func TestFoundStatus(t *testing.T) {
+	first := newBench(t, transient.Options{})
+	first.synced(1)
+	spec := first.spec("status", "on=USR1:status=new", "status=old", "sleep=1h")
+	unit := first.start(spec)
+	await(first, "a status", 1, func(e transient.Status) bool { return e.Text == "old" && !e.Found })
+	first.die()
+
+	second := newBench(t, transient.Options{})
+	second.synced(1)
+	if err := second.Kill(t.Context(), unit, transient.Main, syscall.SIGUSR1); err != nil {
+		t.Error(err)
+	}
+	await(second, "a new status", 1, func(e transient.Status) bool { return e.Text == "new" })
+	told := all(second, func(e transient.Status) bool { return e.Unit == unit })
+	if want := []transient.Status{{Unit: unit, Text: "old", Found: true}, {Unit: unit, Text: "new"}}; !slices.Equal(told, want) {
+		t.Errorf("told %+v, want %+v", told, want)
+	}
+	if err := second.Stop(t.Context(), unit); err != nil {
+		t.Error(err)
+	}
+	second.ended(unit)
+	second.forget()
 }

@@ -159,14 +159,14 @@ func TestIdentities(t *testing.T) {
 // TestStreamKeepsOrder: only status texts that nobody took are replaced.
 func TestStreamKeepsOrder(t *testing.T) {
 	s := newStream()
-	for _, e := range []Event{Synced{}, Status{"a", "1"}, Status{"a", "2"}, Status{"b", "1"}, Status{"a", "3"}, Synced{}} {
+	for _, e := range []Event{Synced{}, Status{Unit: "a", Text: "1"}, Status{Unit: "a", Text: "2"}, Status{Unit: "b", Text: "1"}, Status{Unit: "a", Text: "3"}, Synced{}} {
 		s.put(e)
 	}
 	var got []Event
 	for e, ok := s.take(); ok; e, ok = s.take() {
 		got = append(got, e)
 	}
-	want := []Event{Synced{}, Status{"a", "2"}, Status{"b", "1"}, Status{"a", "3"}, Synced{}}
+	want := []Event{Synced{}, Status{Unit: "a", Text: "2"}, Status{Unit: "b", Text: "1"}, Status{Unit: "a", Text: "3"}, Synced{}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -190,10 +190,11 @@ type Ended struct {
 }
 
 // Status is a new status text that the unit's program sent by sd_notify
-// STATUS=.
+// STATUS=. The same text once more is not told: systemd reports only changes.
 type Status struct {
-	Unit string
-	Text string
+	Unit  string
+	Text  string
+	Found bool // it was there when the unit was found: nobody knows since when
 }
 
 // Frozen says that a unit was frozen or thawed.

@@ -22,6 +22,7 @@ type tracked struct {
 	notes   []string
 	state   unitState
 	service serviceState
+	said    string // the status text that was told last
 
 	since   uint64   // monotonic µs: what began before is an older invocation
 	began   uint64   // monotonic µs: when this invocation began
@@ -129,11 +130,10 @@ func (m *Manager) changed(ctx context.Context, c *conn, path dbus.ObjectPath, if
 	defer m.mu.Unlock()
 	switch iface {
 	case serviceIface, scopeIface:
-		v := readServiceState(p)
-		if v.text != t.service.text && v.text != "" && t.started && !t.ended {
-			m.stream.put(Status{Unit: t.unit.Name, Text: v.text})
+		t.service = readServiceState(p)
+		if t.started && !t.ended {
+			m.say(t, false)
 		}
-		t.service = v
 	case unitIface:
 		m.apply(c, t, readUnitState(p), false)
 	}
@@ -204,6 +204,17 @@ func (m *Manager) apply(c *conn, t *tracked, s unitState, found bool) {
 		m.begin(c, t, found)
 	case found && s.active == "activating":
 		m.stream.put(Started{Unit: t.unit, Found: true, Loading: true})
+		m.say(t, true)
+	}
+}
+
+// say tells the status text of a unit, unless that was told already.
+func (m *Manager) say(t *tracked, found bool) {
+	if text := t.service.text; text != t.said {
+		t.said = text
+		if text != "" {
+			m.stream.put(Status{Unit: t.unit.Name, Text: text, Found: found})
+		}
 	}
 }
 
@@ -244,9 +255,7 @@ func (m *Manager) begin(c *conn, t *tracked, found bool) {
 		t.unit.Frozen = m.group(t.unit.Name).stopped()
 	}
 	m.stream.put(Started{Unit: t.unit, Found: found, Effective: effective, Warnings: warnings})
-	if text := t.service.text; text != "" {
-		m.stream.put(Status{Unit: t.unit.Name, Text: text})
-	}
+	m.say(t, found)
 }
 
 func refusal(unmet []string) string {
@@ -274,7 +283,7 @@ func (m *Manager) succeed(t *tracked) {
 		m.send(t, *t.doubted) // as it looked, without waiting for the journal
 	}
 	t.started, t.ended, t.asked = false, false, false
-	t.refusal, t.peak, t.cpu, t.unit.Frozen = "", 0, 0, false
+	t.refusal, t.said, t.peak, t.cpu, t.unit.Frozen = "", "", 0, 0, false
 }
 
 // removed takes that systemd has forgotten a unit. The signal may be older than

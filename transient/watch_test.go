@@ -1,8 +1,11 @@
 package transient
 
 import (
+	"slices"
 	"syscall"
 	"testing"
+
+	"github.com/godbus/dbus/v5"
 )
 
 // TestStoppedWhileStarting: a unit that a person stops before its program was executed
@@ -35,5 +38,37 @@ func TestStoppedWhileStarting(t *testing.T) {
 				t.Errorf("%+v, want %s", event, test.want)
 			}
 		})
+	}
+}
+
+// TestStatusOfFound: what a unit said before it was found is no news, also not when it is
+// ready at last; what it says after that is.
+func TestStatusOfFound(t *testing.T) {
+	m := New(Options{RecordDir: t.TempDir()})
+	u := &tracked{unit: Unit{Name: "brainjar-x.service", Experiment: "x", Run: 1, Kind: Service}}
+	m.units[unitPath(u.unit.Name)] = u
+	state := unitState{invocation: anInvocation, began: 10, changed: 11, active: "activating"}
+	u.service = serviceState{text: "old"}
+	m.apply(nil, u, state, true)
+	state.active = "active"
+	m.apply(nil, u, state, false)
+	for _, text := range []string{"old", "new", "new"} {
+		p := values{"StatusText": dbus.MakeVariant(text)}
+		if err := m.changed(t.Context(), nil, unitPath(u.unit.Name), serviceIface, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var told []Status
+	for {
+		event, ok := m.stream.take()
+		if !ok {
+			break
+		}
+		if status, ok := event.(Status); ok {
+			told = append(told, status)
+		}
+	}
+	if want := []Status{{u.unit.Name, "old", true}, {u.unit.Name, "new", false}}; !slices.Equal(told, want) {
+		t.Errorf("told %+v, want %+v", told, want)
 	}
 }

@@ -49,6 +49,7 @@ func Cases() []Case {
 		{"program is missing", programMissing},
 		{"arguments are not expanded", argumentsVerbatim},
 		{"status", statusTexts},
+		{"status of one that loads", statusOfLoader},
 		{"ready", readyNotify},
 		{"ready too late", readyTooLate},
 		{"runtime max", runtimeMax},

@@ -61,12 +61,26 @@ func argumentsVerbatim(s *session) {
 
 func statusTexts(s *session) {
 	text := fmt.Sprintf("epoch %d", s.rand.Uint32())
-	unit := s.startAndWait(s.spec("status", "on=USR1:status="+text, "status=first", "sleep=1h"), "first")
-	if n := len(seen(s, func(e transient.Status) bool { return e.Text == text })); n != 0 {
+	unit := s.startAndWait(s.spec("status", "on=USR1:status=first,sleep=300ms,status="+text, "status=first", "sleep=1h"), "first")
+	times := func(text string) int { return len(seen(s, func(e transient.Status) bool { return e.Text == text })) }
+	if n := times(text); n != 0 {
 		s.Errorf("%d times %q before it was sent", n, text)
 	}
 	s.order("Kill", s.Kill(s.Context(), unit, transient.Main, syscall.SIGUSR1))
 	s.status(unit, text)
+	if n := times("first"); n != 1 {
+		s.Errorf("%q, sent twice, was told %d times", "first", n)
+	}
+}
+
+// statusOfLoader: what it says before it is ready comes after Started.
+func statusOfLoader(s *session) {
+	spec := s.spec("loader", "status=loads", "sleep=500ms", "ready", "sleep=1h")
+	spec.Ready, spec.ReadyTimeout = transient.ReadyNotify, patience
+	unit := s.startAndWait(spec, "loads")
+	if n := len(seen(s, func(e transient.Started) bool { return e.Unit.Name == unit })); n != 1 {
+		s.Errorf("%d times Started before its status", n)
+	}
 }
 
 // readyNotify: Started means ready, and Start does not wait for it.

@@ -126,11 +126,14 @@ func (f *Fake) Events() <-chan transient.Event { return f.events }
 func (f *Fake) connect() {
 	f.connected = true
 	for _, name := range sortedKeys(f.units) {
-		if u := f.units[name]; u.active {
+		u := f.units[name]
+		if u.active {
 			f.emit(transient.Started{Unit: u.unit, Found: true, Effective: u.limits})
 		} else {
 			f.emit(transient.Started{Unit: u.unit, Found: true, Loading: true})
 		}
+		u.said = ""
+		u.say(true)
 	}
 	unreported := make([]*record, 0, len(f.ended))
 	for _, r := range f.ended {

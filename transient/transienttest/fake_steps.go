@@ -80,7 +80,18 @@ func (u *unit) do(s step, top *frame) {
 }
 
 func (u *unit) status(text string) {
-	u.fake.emit(transient.Status{Unit: u.unit.Name, Text: text})
+	u.text = text
+	if u.active {
+		u.say(false)
+	}
+}
+
+// say tells the status text, unless that was told already.
+func (u *unit) say(found bool) {
+	if u.text != u.said {
+		u.said = u.text
+		u.fake.emit(transient.Status{Unit: u.unit.Name, Text: u.text, Found: found})
+	}
 }
 
 // checkMemory is the kernel looking at memory_max.

@@ -222,3 +222,23 @@ func TestFakeDoesNotGrow(t *testing.T) {
 		}
 	})
 }
+
+// The status of a unit that is found is told again, as one that was there; what it says
+// once more is not.
+func TestFakeFoundStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := NewFake()
+		if err := f.Plant(spec("a", "status=old", "sleep=1m", "status=old", "status=new", "sleep=1h"), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		defer runFake(t, f)()
+		next[transient.Started](t, f)
+		if s := next[transient.Status](t, f); s.Text != "old" || !s.Found {
+			t.Errorf("%+v", s)
+		}
+		next[transient.Synced](t, f)
+		if s := next[transient.Status](t, f); s.Text != "new" || s.Found {
+			t.Errorf("%+v", s)
+		}
+	})
+}

@@ -35,7 +35,8 @@ type unit struct {
 	limits  transient.Limits
 	session int // of the fake, when it was started
 
-	active        bool // Started was reported
+	text, said    string // its status, and what was told of that last
+	active        bool   // Started was reported
 	over          bool
 	stopRequested bool
 	killedAtStop  bool
@@ -158,6 +159,7 @@ func (u *unit) activate() {
 	u.runtime = u.after(u.spec.RuntimeMax, func() { u.fail(transient.Timeout, u.stopSignal()) })
 	u.watchdog = u.after(u.spec.Watchdog, func() { u.fail(transient.Watchdog, syscall.SIGABRT) })
 	u.fake.emit(transient.Started{Unit: u.unit, Effective: u.limits})
+	u.say(false)
 }
 
 func (u *unit) stopSignal() syscall.Signal {
