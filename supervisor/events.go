@@ -152,7 +152,11 @@ func (s *Supervisor) frozen(ev transient.Frozen) {
 	switch {
 	case e == nil:
 	case ev.Frozen && e.phase == Running && e.turn == nil:
-		s.move(e, Frozen, "")
+		reason := ""
+		if !e.byHand {
+			reason = "frozen by somebody else, not through brainjar"
+		}
+		s.move(e, Frozen, reason)
 	case !ev.Frozen && e.phase == Frozen:
 		s.move(e, Running, "thawed")
 	}

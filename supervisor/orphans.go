@@ -97,9 +97,9 @@ func (s *Supervisor) endOrphan(o *orphan) {
 			return s.Units.Kill(ctx, name, transient.All, syscall.SIGKILL)
 		})
 	case s.leaving.blocked:
-		s.orphanOrder(o, s.Config.Supervisor.StopTimeout, func(ctx context.Context) error {
+		s.orphanOrder(o, s.Config.Supervisor.StopTimeout, s.awake(name, func(ctx context.Context) error {
 			return s.Units.Kill(ctx, name, transient.Main, syscall.SIGTERM)
-		})
+		}))
 	default:
 		s.orphanOrder(o, s.Config.Supervisor.StopTimeout+stopMargin, func(ctx context.Context) error {
 			return s.Units.Stop(ctx, name)

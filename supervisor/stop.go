@@ -42,14 +42,12 @@ func (s *Supervisor) end(e *experiment, cause Cause, reason string) {
 	if e.phase == Stopping || !e.phase.Active() {
 		return
 	}
-	before, freezes := e.phase, e.turn != nil || e.byHand
+	before := e.phase
 	e.cause = cause
 	s.move(e, Stopping, reason)
 	e.stop = stop{cause: cause, why: reason}
 	switch {
-	case before == Frozen || freezes:
-		s.thaw(e)
-	case before == Running:
+	case before == Running || before == Frozen:
 		s.checkpoint(e)
 	case e.answered: // it is loading: there is nothing to save yet
 		s.terminate(e)
@@ -59,17 +57,20 @@ func (s *Supervisor) end(e *experiment, cause Cause, reason string) {
 // endAsked makes a person's order what a run that is being ended ends for.
 func (e *experiment) endAsked() { e.cause, e.stop.cause = CauseAsked, CauseAsked }
 
-// thaw lets a program run again that is to be told to save its work.
-func (s *Supervisor) thaw(e *experiment) {
-	unit, run := e.unit.Name, e.run
-	s.do(e.inTurn(func(ctx context.Context) error { return s.Freezer.Thaw(ctx, unit) }), func(err error) {
-		if err != nil && s.ctx.Err() == nil {
-			s.Log.Warn("order failed", "experiment", e.cfg.ID, "order", "thaw", "err", err)
+// awake makes an order wait until the program can hear it: whoever froze it, and whether
+// that was seen or not, it is thawed before. systemd refuses that while the unit has a
+// job, as when the machine goes down.
+func (s *Supervisor) awake(unit string, order func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		err := s.Freezer.Thaw(ctx, unit)
+		switch {
+		case errors.Is(err, transient.ErrDisconnected), errors.Is(err, transient.ErrUncertain):
+			return err
+		case err != nil && !errors.Is(err, transient.ErrNoUnit) && ctx.Err() == nil:
+			s.Log.Warn("order failed", "unit", unit, "order", "thaw", "err", err)
 		}
-		if e.run == run && e.phase == Stopping && e.stop.step == stopAwaitUnit {
-			s.checkpoint(e)
-		}
-	})
+		return order(ctx)
+	}
 }
 
 // saved takes a program's word that it has saved its work: what it is told to end
@@ -90,7 +91,7 @@ func (s *Supervisor) checkpoint(e *experiment) {
 		return
 	}
 	s.Log.Info("checkpoint", "experiment", e.cfg.ID, "signal", signalName(sig), "timeout", e.cfg.CheckpointTimeout)
-	s.step(e, stopCheckpoint, e.cfg.CheckpointTimeout, s.signal(e, transient.Main, sig))
+	s.step(e, stopCheckpoint, e.cfg.CheckpointTimeout, e.inTurn(s.awake(e.unit.Name, s.signal(e, transient.Main, sig))))
 }
 
 // terminate ends a program with its stop signal, and with SIGKILL after its
@@ -98,12 +99,12 @@ func (s *Supervisor) checkpoint(e *experiment) {
 // but while systemd waits for brainjar's own unit to stop, experiments' units
 // are ordered behind it, and signals are the only way.
 func (s *Supervisor) terminate(e *experiment) {
+	unit := e.unit.Name
 	if s.leaving.blocked {
-		s.step(e, stopTerminate, e.cfg.StopTimeout, s.signal(e, transient.Main, e.cfg.StopSignal))
+		s.step(e, stopTerminate, e.cfg.StopTimeout, e.inTurn(s.awake(unit, s.signal(e, transient.Main, e.cfg.StopSignal))))
 		return
 	}
-	unit := e.unit.Name
-	s.step(e, stopTerminate, e.cfg.StopTimeout+stopMargin, func(ctx context.Context) error { return s.Units.Stop(ctx, unit) })
+	s.step(e, stopTerminate, e.cfg.StopTimeout+stopMargin, e.inTurn(func(ctx context.Context) error { return s.Units.Stop(ctx, unit) }))
 }
 
 // killNow ends every process of a unit at once, and again until it is gone.

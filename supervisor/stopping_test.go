@@ -100,3 +100,79 @@ func TestDrainWithoutLedger(t *testing.T) {
 		}
 	})
 }
+
+// What a person froze with systemctl is shown as frozen, and hears that it is to save its
+// work and to end, also if nobody has seen that it is frozen and systemd waits for brainjar.
+func TestFrozenBySomebodyElse(t *testing.T) {
+	const saves = "stop_timeout = \"20s\"\ncheckpoint_signal = \"SIGUSR1\"\ncheckpoint_timeout = \"1m\""
+	text := head + experiment("saves", saves, "on=USR1:sleep=5s,exit=7", "sleep=10h") + experiment("ends", "stop_timeout = \"20s\"", "on=TERM:exit=7", "sleep=10h")
+	freeze := func(fake *transienttest.Fake) {
+		fake.FreezeUnseen("brainjar-saves.service")
+		fake.FreezeUnseen("brainjar-ends.service")
+	}
+	saved := func(st stage, h *house) {
+		st.Helper()
+		for _, id := range []string{"saves", "ends"} {
+			if end := h.ends(id); len(end) != 1 || end[0].ExitCode != 7 {
+				st.Errorf("%s ended with %+v", id, end)
+			}
+		}
+	}
+	for _, job := range []string{"", "stop"} {
+		onFake(t, func(st stage, fake *transienttest.Fake) {
+			fake.SetOwnJob(job)
+			h := st.begin(text)
+			h.awaitPhase(supervisor.Running, time.Second, "saves", "ends")
+			freeze(fake)
+			if took := h.drain(); took > 10*time.Second {
+				st.Errorf("a drain took %v", took)
+			}
+			saved(st, h)
+		})
+	}
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		h := st.begin(text)
+		h.awaitPhase(supervisor.Running, time.Second, "saves", "ends")
+		time.Sleep(time.Minute)
+		freeze(fake)
+		h.report()
+		h.awaitPhase(supervisor.Frozen, time.Second, "saves", "ends")
+		if s := h.status("saves"); s.Reason != "frozen by somebody else, not through brainjar" {
+			st.Errorf("reason %q", s.Reason)
+		}
+		h.must(h.Supervisor.Stop(h.ctx(), "saves"))
+		h.must(h.Supervisor.Stop(h.ctx(), "ends"))
+		h.awaitPhase(supervisor.Stopped, 10*time.Second, "saves", "ends")
+		saved(st, h)
+		h.drain()
+	})
+}
+
+// deafened is a systemd whose connection is gone when it is to thaw for the first time.
+type deafened struct {
+	*transienttest.Fake
+	thaws int
+}
+
+func (d *deafened) Thaw(ctx context.Context, unit string) error {
+	if d.thaws++; d.thaws == 1 {
+		return transient.ErrDisconnected
+	}
+	return d.Fake.Thaw(ctx, unit)
+}
+
+// A thaw that did not get through is ordered again: a signal alone would not be heard.
+func TestThawIsOrderedAgain(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		st.open = func() systemd { return &deafened{Fake: fake} }
+		h := st.begin(head + experiment("a", "checkpoint_signal = \"SIGUSR1\"\ncheckpoint_timeout = \"1m\"", "on=USR1:exit=7", "sleep=10h"))
+		h.awaitPhase(supervisor.Running, time.Second, "a")
+		fake.FreezeUnseen("brainjar-a.service")
+		if took := h.drain(); took > 5*time.Second {
+			st.Errorf("a drain took %v", took)
+		}
+		if end := h.ends("a"); len(end) != 1 || end[0].ExitCode != 7 {
+			st.Errorf("ended with %+v", end)
+		}
+	})
+}

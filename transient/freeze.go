@@ -77,6 +77,11 @@ func (m *Manager) thaw(ctx context.Context, c *conn, unit string) error {
 		method, args = "ThawUnit", []any{unit}
 	}
 	err := c.manager(ctx, method, args)
+	if err != nil && isBusError(err) && !isNoUnit(err) && m.hasFreezer() { // it has a job, or is not active
+		if frozen, failed := m.frozen(ctx, c, unit); failed == nil && !frozen {
+			err = nil
+		}
+	}
 	if err == nil {
 		m.setFrozen(unit, false)
 	}
@@ -109,20 +114,40 @@ func (m *Manager) frozen(ctx context.Context, c *conn, unit string) (bool, error
 func (m *Manager) setFrozen(unit string, frozen bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t := m.units[unitPath(unit)]
-	if t != nil && t.started && !t.ended && t.unit.Frozen != frozen {
-		t.unit.Frozen = frozen
-		m.stream.put(Frozen{Unit: unit, Frozen: frozen})
+	if t := m.units[unitPath(unit)]; t != nil {
+		m.noteFrozen(t, frozen)
 	}
+}
+
+// noteFrozen reports a freeze or a thaw, if it is one. The caller holds mu.
+func (m *Manager) noteFrozen(t *tracked, frozen bool) {
+	if t.started && !t.ended && t.unit.Frozen != frozen {
+		t.unit.Frozen = frozen
+		m.stream.put(Frozen{Unit: t.unit.Name, Frozen: frozen})
+	}
+}
+
+// lookFrozen asks the kernel whether a unit is frozen: of what somebody else does,
+// systemd sends a signal only from 256 on, and it can be older than what this Manager has
+// done since. The caller holds mu.
+func (m *Manager) lookFrozen(t *tracked) {
+	if !m.host.hasFreezer() {
+		return
+	}
+	if events, err := m.group(t.unit.Name).read("", "cgroup.events"); err == nil {
+		m.noteFrozen(t, keyed(events, "frozen") == 1)
+	}
+}
+
+func (m *Manager) hasFreezer() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.host.hasFreezer()
 }
 
 // hasFreezer reports whether systemd can freeze units here. On v1 it says that
 // it can, and then cannot.
-func (m *Manager) hasFreezer() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.host.Unified && m.host.Version >= 246
-}
+func (h Host) hasFreezer() bool { return h.Unified && h.Version >= 246 }
 
 // stopped reports whether the group has processes and all of them are stopped.
 func (g group) stopped() bool {

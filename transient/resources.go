@@ -216,7 +216,8 @@ func (m *Manager) Processes(unit string) ([]int, error) {
 }
 
 // Usage reads what a unit uses now from its control group. The peak is the
-// kernel's where it keeps one, else the highest use that was read.
+// kernel's where it keeps one, else the highest use that was read. That somebody else
+// froze or thawed the unit is noticed here.
 func (m *Manager) Usage(unit string) (Usage, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -230,6 +231,7 @@ func (m *Manager) Usage(unit string) (Usage, error) {
 	if t := m.units[unitPath(unit)]; t != nil && !t.ended {
 		t.peak, t.cpu = max(t.peak, u.MemoryPeak), u.CPUTime
 		u.MemoryPeak = t.peak
+		m.lookFrozen(t)
 	}
 	return u, nil
 }

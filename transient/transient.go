@@ -197,7 +197,8 @@ type Status struct {
 	Found bool // it was there when the unit was found: nobody knows since when
 }
 
-// Frozen says that a unit was frozen or thawed.
+// Frozen says that a unit was frozen or thawed. What somebody else did comes late, with
+// the next Usage.
 type Frozen struct {
 	Unit   string
 	Frozen bool

@@ -135,7 +135,11 @@ func (m *Manager) changed(ctx context.Context, c *conn, path dbus.ObjectPath, if
 			m.say(t, false)
 		}
 	case unitIface:
-		m.apply(c, t, readUnitState(p), false)
+		s := readUnitState(p)
+		m.apply(c, t, s, false)
+		if s.frozen != t.unit.Frozen {
+			m.lookFrozen(t)
+		}
 	}
 	return nil
 }

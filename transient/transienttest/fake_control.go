@@ -37,6 +37,17 @@ func (f *Fake) Freeze(ctx context.Context, name string) error {
 	return nil
 }
 
+// FreezeUnseen is a person's `systemctl freeze`, of which nobody hears before Usage
+// looks.
+func (f *Fake) FreezeUnseen(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if u := f.units[name]; u != nil && !u.unit.Frozen {
+		u.count()
+		u.unit.Frozen, u.unseen = true, true
+	}
+}
+
 // Thaw undoes Freeze; see Manager.Thaw.
 func (f *Fake) Thaw(ctx context.Context, name string) error {
 	u, err := f.unitCall(ctx, "thaw", name)
@@ -57,6 +68,10 @@ func (f *Fake) Usage(name string) (transient.Usage, error) {
 		return transient.Usage{}, fmt.Errorf("cannot read the usage of %s: %w", name, transient.ErrNoUnit)
 	}
 	u.count()
+	if u.unseen {
+		u.unseen = false
+		f.emit(transient.Frozen{Unit: name, Frozen: true})
+	}
 	return transient.Usage{Memory: u.memory, MemoryPeak: u.peak, CPUTime: u.cpu, Tasks: 1 + len(u.children)}, nil
 }
 

@@ -119,7 +119,10 @@ func (u *unit) thaw() {
 	}
 	u.count()
 	u.unit.Frozen = false
-	u.fake.emit(transient.Frozen{Unit: u.unit.Name, Frozen: false})
+	if !u.unseen {
+		u.fake.emit(transient.Frozen{Unit: u.unit.Name, Frozen: false})
+	}
+	u.unseen = false
 	pending := u.pending
 	u.pending = nil
 	for _, sig := range pending {

@@ -38,6 +38,7 @@ type unit struct {
 	text, said    string // its status, and what was told of that last
 	active        bool   // Started was reported
 	over          bool
+	unseen        bool // it was frozen by somebody else, and nobody has looked since
 	stopRequested bool
 	killedAtStop  bool
 	oomKills      int
