@@ -23,6 +23,8 @@ func (s *Supervisor) handle(ev transient.Event) {
 		}
 	case transient.Frozen:
 		s.frozen(ev)
+	case transient.SliceStopped:
+		s.halt(ev.Stopped)
 	case transient.Synced:
 		s.sync()
 	case transient.Disconnected:

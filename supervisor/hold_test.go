@@ -109,3 +109,37 @@ func TestCircleOfSubmissions(t *testing.T) {
 		h.drain()
 	})
 }
+
+// What a program submits after somebody stopped the slice waits like all others; a new
+// brainjar starts it.
+func TestSubmitAfterSliceStopped(t *testing.T) {
+	onFake(t, func(st stage, fake *transienttest.Fake) {
+		st.book = newBook()
+		h := st.begin(head + experiment("a", "", "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		fake.StopSlice()
+		h.awaitPhase(supervisor.Stopped, time.Minute, "a")
+		keys := config.Keys{"command": []any{st.program, "workload", "sleep=1h"}}
+		h.must(h.Submit(h.ctx(), "b", supervisor.Submission{Keys: keys}))
+		time.Sleep(time.Hour)
+		if s := h.status("b"); s.Phase != supervisor.Queued || !strings.HasPrefix(s.Reason, "brainjar.slice was stopped; ") {
+			st.Errorf("b is %s: %s", s.Phase, s.Reason)
+		}
+		events := 0
+		for _, ev := range st.book.events {
+			if ev.Kind == "slice" {
+				events++
+			}
+		}
+		if events != 1 {
+			st.Errorf("%d events", events)
+		}
+		h.leave()
+		h = st.begin(head + experiment("a", "", "sleep=1h"))
+		h.awaitPhase(supervisor.Running, time.Minute, "b")
+		if s := h.status("a"); s.Phase != supervisor.Stopped {
+			st.Errorf("a is %s", s.Phase)
+		}
+		h.drain()
+	})
+}

@@ -85,6 +85,12 @@ func (s *Supervisor) Start(ctx context.Context, id string) error {
 }
 
 func (s *Supervisor) orderStart(e *experiment, written func(error)) error {
+	s.halt(false)
+	return s.wantNow(e, written)
+}
+
+// wantNow is orderStart for one that may have to wait until starts go on.
+func (s *Supervisor) wantNow(e *experiment, written func(error)) error {
 	switch {
 	case s.leaving.how != stay:
 		return ErrLeaving
@@ -175,10 +181,12 @@ func (s *Supervisor) Release(ctx context.Context, id string) error {
 	})
 }
 
-// ReleaseAll releases all that is held, and resets the circuit breaker.
+// ReleaseAll releases all that is held, resets the circuit breaker, and lets starts go on
+// after a stop of the slice.
 func (s *Supervisor) ReleaseAll(ctx context.Context) error {
 	held, err := ask(ctx, s, func() (held []string, _ error) {
 		s.resetBreaker()
+		s.halt(false)
 		for _, e := range s.experiments {
 			if e.phase == Held || e.hold != "" {
 				held = append(held, e.cfg.ID)

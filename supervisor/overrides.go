@@ -108,6 +108,7 @@ func (s *Supervisor) instantiate(ctx context.Context, id, owner string, o Overri
 		}
 		e := s.add(made.base, &sub, run)
 		e.cfg, e.overrides = cfg, o
+		s.halt(false)
 		return e, nil
 	})
 }

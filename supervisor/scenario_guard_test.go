@@ -2,12 +2,14 @@ package supervisor_test
 
 import (
 	"context"
+	"os/exec"
 	"strings"
 	"syscall"
 	"time"
 
 	"brainjar/supervisor"
 	"brainjar/transient"
+	"brainjar/transient/transienttest"
 )
 
 // breakerHead is head with a circuit breaker.
@@ -38,6 +40,52 @@ func breakerOpens(st stage) {
 	}
 	h.await("starts go on", 10*time.Second, func() bool { return len(h.ends("")) > runs })
 	h.drain()
+}
+
+// Who stops the slice ends everything: what waits, for room or for its next try, does not
+// start by itself, before a person says so.
+func sliceStopped(st stage) {
+	text := strings.Replace(head, "max_concurrent = 8", "max_concurrent = 2", 1)
+	h := st.begin(text + experiment("a", `restart.policy = "always"`, "sleep=1h") + experiment("b", "", "sleep=1h") +
+		experiment("c", "", "sleep=1h") + experiment("d", "priority = -1", "sleep=1h"))
+	h.awaitPhase(supervisor.Running, 10*time.Second, "a", "b")
+	const why = "brainjar.slice was stopped; `brainjar release --all`, an order to start or `systemctl start brainjar.slice` lets starts go on"
+	over := func(running ...string) {
+		st.Helper()
+		h.stopSlice()
+		h.awaitPhase(supervisor.Stopped, 10*time.Second, running...)
+		time.Sleep(6 * time.Second) // longer than the delay after a start that systemd refuses
+		if r := h.report(); r.Hold != why || r.SlotsUsed != 0 {
+			st.Errorf("hold %q, %d run", r.Hold, r.SlotsUsed)
+		}
+		if s := h.status("d"); s.Phase != supervisor.Queued || s.Reason != why || s.Run != 0 {
+			st.Errorf("d is %s in run %d: %s", s.Phase, s.Run, s.Reason)
+		}
+	}
+	over("a", "b")
+	h.must(h.Supervisor.Start(h.ctx(), "a"))
+	h.awaitPhase(supervisor.Running, 10*time.Second, "a", "c")
+	over("a", "c")
+	h.startSlice()
+	h.awaitPhase(supervisor.Running, 10*time.Second, "d")
+	h.drain()
+}
+
+// stopSlice is a person's systemctl stop, startSlice its start.
+func (h *house) stopSlice() {
+	if fake, ok := h.systemd.(*transienttest.Fake); ok {
+		fake.StopSlice()
+	} else {
+		h.must(exec.Command("systemctl", "stop", "--no-block", transient.Slice).Run())
+	}
+}
+
+func (h *house) startSlice() {
+	if fake, ok := h.systemd.(*transienttest.Fake); ok {
+		fake.StartSlice()
+	} else {
+		h.must(exec.Command("systemctl", "start", transient.Slice).Run())
+	}
 }
 
 // A unit that belongs to nobody takes its room, and is left alone, also by a

@@ -50,6 +50,7 @@ var scenarios = map[string]func(stage){
 	"second signal":     secondSignal,
 	"checkpoint status": checkpointStatus,
 	"stopped outside":   stoppedOutside,
+	"slice stopped":     sliceStopped,
 	"missing program":   missingProgram,
 	"adoption":          adoption,
 	"ended while away":  endedWhileAway,

@@ -121,3 +121,26 @@ func (s *Supervisor) quota() quantity.Percent {
 	}
 	return quantity.Percent(math.Round(share * 100 * float64(s.cooling.cpus)))
 }
+
+// sliceStopped is the reason why nothing starts after that.
+const sliceStopped = transient.Slice + " was stopped; `brainjar release --all`, an order to start or `systemctl start " + transient.Slice + "` lets starts go on"
+
+// eventSlice is the kind of the events of the slice.
+const eventSlice = "slice"
+
+// halt takes that somebody ended everything by stopping the slice: then nothing is to
+// start by itself, though there is room now. Or it takes that this is over, because
+// somebody says so or has started the slice again.
+func (s *Supervisor) halt(halted bool) {
+	if s.halted == halted {
+		return
+	}
+	s.halted = halted
+	if halted {
+		s.Log.Warn("nothing is started any more", "reason", sliceStopped)
+		s.note(eventSlice, "", 0, sliceStopped)
+		return
+	}
+	s.Log.Info("starts go on", "unit", transient.Slice)
+	s.note(eventSlice, "", 0, "starts go on")
+}

@@ -105,6 +105,8 @@ func (s *Supervisor) holdReason() string {
 	switch {
 	case s.leaving.how != stay:
 		return "brainjar is stopping"
+	case s.halted:
+		return sliceStopped
 	case s.slice.err != "":
 		return s.slice.err
 	case s.Readings != nil && !s.felt && time.Now().Before(s.feelBy):

@@ -166,7 +166,7 @@ func (s *Supervisor) insert(ctx context.Context, create func() (*experiment, err
 			return err
 		}
 		s.forgetEnded()
-		return s.orderStart(e, written)
+		return s.wantNow(e, written)
 	})
 }
 

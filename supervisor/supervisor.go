@@ -156,6 +156,7 @@ type state struct {
 	orphans map[string]*orphan // by unit
 
 	slice   slice
+	halted  bool // somebody stopped the slice of all experiments
 	cooling cooling
 	guard   Guard
 

@@ -64,6 +64,7 @@ type Manager struct {
 	host   Host
 	root   string // the manager's own control group
 	slice  *Limits
+	state  sliceState
 	units  map[dbus.ObjectPath]*tracked
 	told   map[string]bool // invocations whose end was sent, and not forgotten
 

@@ -41,6 +41,9 @@ func (u listedUnit) lives() bool {
 // reported as found, what has ended meanwhile as ended. On a new connection,
 // what became of the starts that were under way on the old one is settled.
 func (m *Manager) reconcile(ctx context.Context, c *conn, isNew bool) error {
+	if err := m.lookSlice(ctx, c); err != nil {
+		return err
+	}
 	list, err := m.listAll(ctx, c, isNew)
 	if err != nil {
 		return fmt.Errorf("cannot list the units: %w", err)

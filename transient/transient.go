@@ -166,8 +166,8 @@ type Unit struct {
 	Frozen     bool
 }
 
-// Event is something that happened to a unit, or to the connection: Started,
-// Ended, Status, Frozen, Synced or Disconnected.
+// Event is something that happened to a unit, to the slice, or to the connection:
+// Started, Ended, Status, Frozen, SliceStopped, Synced or Disconnected.
 type Event interface{ event() }
 
 // Started says that a unit's program was executed (or, with ReadyNotify, that
@@ -204,6 +204,11 @@ type Frozen struct {
 	Frozen bool
 }
 
+// SliceStopped says that somebody stops the slice, and with it every unit, whose ends
+// follow; or, if not Stopped, that the slice was started again, by whatever. That the
+// machine goes down is no such stop.
+type SliceStopped struct{ Stopped bool }
+
 // Synced follows a new connection: all units that exist have been reported,
 // and all runs that ended while there was no connection.
 type Synced struct{}
@@ -216,6 +221,7 @@ func (Started) event()      {}
 func (Ended) event()        {}
 func (Status) event()       {}
 func (Frozen) event()       {}
+func (SliceStopped) event() {}
 func (Synced) event()       {}
 func (Disconnected) event() {}
 

@@ -84,6 +84,9 @@ func (m *Manager) watch(ctx context.Context, c *conn) error {
 func (m *Manager) handle(ctx context.Context, c *conn, s *dbus.Signal, reloading bool) error {
 	switch s.Name {
 	case propsIface + ".PropertiesChanged":
+		if s.Path == unitPath(Slice) {
+			return m.lookSlice(ctx, c)
+		}
 		if !isExperiment(s.Path) || len(s.Body) < 2 {
 			return nil
 		}

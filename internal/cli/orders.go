@@ -179,7 +179,7 @@ func newRelease(r *remote) *cobra.Command {
 	}
 	cmd := &cobra.Command{Use: "release ID...", Short: "Undo hold; --all also resets the circuit breaker", GroupID: groupOrders,
 		Long: `Undo a hold, whoever put it: experiments are queued. --all releases all that is
-held and resets the circuit breaker.` + manyHelp}
+held and resets the circuit breaker; after ` + "`systemctl stop brainjar.slice`" + ` it lets starts go on.` + manyHelp}
 	o.flags(cmd)
 	cmd.RunE = r.asking(func(ctx context.Context, c *control.Client, ids []string) error {
 		if !o.selection.all {

@@ -108,9 +108,11 @@ func (x *explanation) waiting(e Experiment, s Supervisor, now time.Time) {
 	x.say("%s has waited for %s: %s.", e.Experiment, lasted(now.Sub(e.QueuedAt)), e.Reason)
 	switch supervisor.Check(e.WaitsFor) {
 	case supervisor.CheckHold:
-		if strings.Contains(s.Hold, "brainjar release --all") {
+		switch {
+		case strings.HasPrefix(s.Hold, "circuit breaker"):
 			x.advise("look at those that failed, then `brainjar release --all`")
-		} else {
+		case strings.Contains(s.Hold, "brainjar release --all"): // it says what to do
+		default:
 			x.advise("nothing is started until that has passed")
 		}
 	case supervisor.CheckDependency:

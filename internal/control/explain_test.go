@@ -58,6 +58,8 @@ func TestExplain(t *testing.T) {
 			"a has waited for 1m30s: tj-thermal 76.2 °C, starts resume below 70 °C.", "nothing is started until that has passed"},
 		{"breaker", queued(supervisor.CheckHold, "circuit breaker: …"), Supervisor{Hold: "circuit breaker: …; `brainjar release --all` or a new start of brainjar resets it"}, nil,
 			"a has waited for 1m30s: circuit breaker: ….", "look at those that failed, then `brainjar release --all`"},
+		{"slice stopped", queued(supervisor.CheckHold, "brainjar.slice was stopped; `brainjar release --all` …"), Supervisor{Hold: "brainjar.slice was stopped; `brainjar release --all` …"}, nil,
+			"a has waited for 1m30s: brainjar.slice was stopped; `brainjar release --all` ….", ""},
 		{"starting", Experiment{Phase: "starting", Since: ago(3200 * time.Millisecond)}, Supervisor{}, nil, "a is being started, for 3.2s now.", ""},
 		{"running", Experiment{Phase: "running", Run: 3, PID: 77, StartedAt: ago(3 * time.Hour), MemoryMax: 10 * quantity.GiB, MemoryPeak: &peak}, Supervisor{}, ended("success", nil),
 			"a runs: run 3, for 3h0m0s, process 77.", ""},

@@ -49,6 +49,7 @@ type Fake struct {
 	ownJob     string
 	host       transient.Host
 	slice      transient.Limits
+	halted     bool // the slice was stopped
 	lastPID    int
 	invocation uint64
 }
@@ -217,9 +218,13 @@ func (f *Fake) Start(ctx context.Context, spec transient.Spec) error {
 			return fmt.Errorf("cannot start %s: %w", name, err)
 		}
 	}
-	if f.units[name] != nil {
+	switch {
+	case f.units[name] != nil:
 		return fmt.Errorf("cannot start %s: %w", name, transient.ErrExists)
+	case f.halted && len(f.units) > 0:
+		return fmt.Errorf("cannot start %s: the slice is being stopped: %w", name, transient.ErrNotNow)
 	}
+	f.startSlice()
 	f.starts[name]++
 	if spec.Process != nil { // which a test only imagines: its exit status is not known
 		spec.Command = Command("adopted", "sleep=1000000h")

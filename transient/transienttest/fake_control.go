@@ -97,6 +97,36 @@ func (f *Fake) SetSlice(ctx context.Context, l transient.Limits) (transient.Limi
 	return l, nil
 }
 
+// StopSlice is a person's `systemctl stop` of the slice: every unit ends, and nothing
+// starts before.
+func (f *Fake) StopSlice() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.halted = true
+	f.emit(transient.SliceStopped{Stopped: true})
+	for _, name := range sortedKeys(f.units) {
+		u := f.units[name]
+		u.stopRequested = true
+		u.thaw()
+		u.terminate()
+	}
+}
+
+// StartSlice is a person's `systemctl start` of the slice.
+func (f *Fake) StartSlice() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.startSlice()
+}
+
+// startSlice is what a person does, or the first unit after a stop.
+func (f *Fake) startSlice() {
+	if f.halted {
+		f.halted = false
+		f.emit(transient.SliceStopped{})
+	}
+}
+
 // OwnJob returns what SetOwnJob said; see Manager.OwnJob.
 func (f *Fake) OwnJob(ctx context.Context) (string, error) {
 	if err := f.call(ctx, "read the job of", "the own unit"); err != nil {
