@@ -131,8 +131,10 @@ func (m *Manager) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		c, err := dial(ctx, m.options.Address, m.options.CallTimeout, askVersion)
 		if err == nil {
-			redial = minRedial
-			err = m.serve(ctx, c, &lost)
+			var synced bool
+			if synced, err = m.serve(ctx, c, &lost); synced {
+				redial = minRedial
+			}
 		}
 		if ctx.Err() != nil {
 			break
@@ -151,7 +153,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	return nil
 }
 
-// prepareRecords makes the directory of the records.
+// prepareRecords makes the directory of the records, also when somebody has removed it.
 func (m *Manager) prepareRecords() error {
 	dir := m.options.RecordDir
 	if !filepath.IsAbs(dir) {
@@ -166,16 +168,19 @@ func (m *Manager) prepareRecords() error {
 	return nil
 }
 
-// serve works with one connection until it is lost.
-func (m *Manager) serve(ctx context.Context, c *conn, lost *bool) error {
+// serve works with one connection until it is lost, and says whether it came to be of use.
+func (m *Manager) serve(ctx context.Context, c *conn, lost *bool) (synced bool, err error) {
 	stop := context.AfterFunc(ctx, c.close)
 	defer stop()
 	defer c.close()
+	if err := m.prepareRecords(); err != nil {
+		return false, err
+	}
 	if err := m.detect(ctx, c); err != nil {
-		return err
+		return false, err
 	}
 	if err := m.reconcile(ctx, c, true); err != nil {
-		return err
+		return false, err
 	}
 	m.mu.Lock()
 	m.conn = c
@@ -193,7 +198,7 @@ func (m *Manager) serve(ctx context.Context, c *conn, lost *bool) error {
 		m.conn = nil
 		m.mu.Unlock()
 	}()
-	return m.watch(ctx, c)
+	return true, m.watch(ctx, c)
 }
 
 // connection returns the connection to use for a call.

@@ -177,6 +177,9 @@ func (r *record) write(dir string) error {
 	if err != nil {
 		return fmt.Errorf("cannot write the record: %w", err)
 	}
+	if err := os.MkdirAll(dir, 0o700); err != nil { // somebody may have removed it while it ran
+		return fmt.Errorf("cannot write the record: %w", err)
+	}
 	temporary := filepath.Join(dir, r.Invocation+".tmp")
 	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {

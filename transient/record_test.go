@@ -182,3 +182,18 @@ func TestHidden(t *testing.T) {
 		t.Errorf("record without arguments: %d, %v", code, handled)
 	}
 }
+
+// TestRecordDirGone: the recorder makes the directory again, for its user alone.
+func TestRecordDirGone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "brainjar", "ended")
+	r := record{Unit: "brainjar-x.service", Experiment: "x", Run: 1, Invocation: anInvocation}
+	if err := r.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readRecord(dir, anInvocation); err != nil || got.Run != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", info, err)
+	}
+}

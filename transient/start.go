@@ -74,6 +74,9 @@ func (m *Manager) start(ctx context.Context, spec Spec) error {
 	}
 	var command []string
 	err = m.inspect(ctx, spec.Unit(), func() (err error) {
+		if err = m.prepareRecords(); err != nil {
+			return fmt.Errorf("%w: %w", ErrNotNow, err)
+		}
 		if err = errors.Join(CheckNamed(spec), prepareLog(spec.LogFile)); err == nil {
 			command, err = resolveCommand(spec)
 		}
