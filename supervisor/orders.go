@@ -126,9 +126,10 @@ func (s *Supervisor) orderStop(e *experiment, written func(error)) error {
 		s.end(e, CauseAsked, stopAsked)
 		s.keep(e, written)
 	case e.phase == Queued || e.phase == Backoff || e.phase == Held:
-		e.hold = ""
+		e.cause, e.hold = CauseAsked, ""
 		s.change(e, Change{To: Stopped, Reason: stopAsked}, written)
 	default:
+		e.cause = CauseAsked // what was drained is not to come back
 		s.keep(e, written)
 	}
 	return nil
