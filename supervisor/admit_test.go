@@ -53,9 +53,9 @@ func TestUnclaimed(t *testing.T) {
 func TestScheduleOrder(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	waiting := []Candidate{
-		{ID: "late", QueuedAt: now.Add(2), Demand: Demand{Memory: gib}},
-		{ID: "early", QueuedAt: now.Add(1), Demand: Demand{Memory: gib}},
-		{ID: "important", QueuedAt: now.Add(3), Priority: 5, Demand: Demand{Memory: gib}},
+		{ID: "late", Came: now.Add(2), Demand: Demand{Memory: gib}},
+		{ID: "early", Came: now.Add(1), Demand: Demand{Memory: gib}},
+		{ID: "important", Came: now.Add(3), Priority: 5, Demand: Demand{Memory: gib}},
 	}
 	got := Schedule(waiting, Headroom{Slots: 2, Budget: 9 * gib}, now)
 	if got[0].OK() || !got[1].OK() || !got[2].OK() {
@@ -67,8 +67,8 @@ func TestScheduleOrder(t *testing.T) {
 func TestScheduleKeepsThePlace(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	room := Headroom{Slots: 9, Budget: 10 * gib, BudgetUsed: 5 * gib}
-	big := Candidate{ID: "big", QueuedAt: now.Add(-time.Hour), ScarceSince: now.Add(-keepPlaceAfter + 1), Demand: Demand{Memory: 8 * gib}}
-	small := Candidate{ID: "small", QueuedAt: now, Demand: Demand{Memory: gib}}
+	big := Candidate{ID: "big", Came: now.Add(-time.Hour), ScarceSince: now.Add(-keepPlaceAfter + 1), Demand: Demand{Memory: 8 * gib}}
+	small := Candidate{ID: "small", Came: now, Demand: Demand{Memory: gib}}
 
 	if got := Schedule([]Candidate{big, small}, room, now); got[0].Check != CheckBudget || !got[1].OK() {
 		t.Errorf("before ten minutes: %+v, want small to pass", got)
@@ -76,7 +76,7 @@ func TestScheduleKeepsThePlace(t *testing.T) {
 	if got := Schedule([]Candidate{big, small}, room, now.Add(1)); got[1].Check != CheckPlace {
 		t.Errorf("after ten minutes: %+v, want the place kept", got)
 	}
-	important := Candidate{ID: "important", Priority: 1, QueuedAt: now, Demand: Demand{Memory: gib}}
+	important := Candidate{ID: "important", Priority: 1, Came: now, Demand: Demand{Memory: gib}}
 	if got := Schedule([]Candidate{big, important}, room, now.Add(1)); !got[1].OK() {
 		t.Errorf("a higher priority is not behind the kept place: %+v", got)
 	}
@@ -100,7 +100,7 @@ func TestScheduleNeverOverbooks(t *testing.T) {
 		}
 		var waiting []Candidate
 		for range random.IntN(12) {
-			c := Candidate{ID: "x", Priority: random.IntN(3), QueuedAt: now.Add(time.Duration(random.IntN(9)))}
+			c := Candidate{ID: "x", Priority: random.IntN(3), Came: now.Add(time.Duration(random.IntN(9)))}
 			c.Demand.Memory = quantity.Bytes(random.IntN(20)) * gib
 			if random.IntN(3) == 0 {
 				c.ScarceSince = now.Add(-time.Duration(random.IntN(20)) * time.Minute)

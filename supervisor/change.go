@@ -16,6 +16,8 @@ type Change struct {
 	From, To   Phase
 	Reason     string
 	Ended      *transient.Outcome // of the run that this change ended; nil if it ended none
+
+	place place // of what is queued
 }
 
 // ErrEnded is the answer to a question that comes after Run has returned.

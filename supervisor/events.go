@@ -83,6 +83,9 @@ func (s *Supervisor) started(ev transient.Started) {
 	if !expected && !e.phase.Active() { // these are of the run before
 		e.cause, e.gpu = NoCause, gpuUse{}
 	}
+	if e.phase.Over() { // somebody has begun it anew
+		e.came = time.Time{}
+	}
 	e.run = run
 	e.unit, e.uses, e.warnAt = ev.Unit, measured{}, warnTime(e.cfg, ev.Unit.Since)
 	s.beginFigures(e, ev.Unit)
@@ -247,7 +250,11 @@ func (s *Supervisor) ended(e *experiment, o transient.Outcome, then func(error))
 	if next.Phase == Held {
 		next.Reason += howToRelease(e)
 	}
+	c := Change{To: next.Phase, Reason: next.Reason, Ended: &o}
+	if next.InPlace {
+		c.place = e.placeKept()
+	}
 	cause := e.stop.cause
-	s.change(e, Change{To: next.Phase, Reason: next.Reason, Ended: &o}, then, resultAttrs(o, e.cfg.MemoryMax)...)
+	s.change(e, c, then, resultAttrs(o, e.cfg.MemoryMax)...)
 	s.onceMore(e, cause)
 }

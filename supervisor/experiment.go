@@ -34,7 +34,8 @@ type experiment struct {
 	mode     string // power mode of the latest run, as the board calls it; "": any
 	last     transient.Result
 
-	queuedAt    time.Time
+	came        time.Time // its place in the queue: who came earlier goes first
+	queuedAt    time.Time // since when it waits, or waited for its latest run
 	scarceSince time.Time
 	place       place         // to take up again after Backoff; zero: the last
 	due         time.Time     // when Backoff ends, or the present step of Stopping
@@ -126,7 +127,7 @@ func (s *Supervisor) change(e *experiment, c Change, then func(error), facts ...
 		e.turn, e.byHand = nil, false
 	}
 	if c.To == Queued {
-		e.queuedAt = c.At
+		e.takePlace(c)
 	}
 	s.log(c, facts)
 	s.Observe(c)

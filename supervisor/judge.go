@@ -84,6 +84,7 @@ type Ending struct {
 type Next struct {
 	Result   transient.Result
 	Phase    Phase
+	InPlace  bool          // where it is queued, at the place that it had: the end was not its doing
 	Delay    time.Duration // how long Backoff lasts
 	Attempt  int           // for the next run
 	Requeues int
@@ -101,9 +102,9 @@ func Judge(e Ending, p RestartPolicy) Next {
 	case CauseHeat, CauseMemory, CauseGPUMemory:
 		next.Result = e.Cause.result()
 		next.Requeues = e.Requeues + 1
-		next.Phase, next.Reason = Queued, fmt.Sprintf("stopped for %s, requeued (%d of %d)", e.Cause, next.Requeues, p.MaxRequeues)
+		next.Phase, next.InPlace, next.Reason = Queued, e.Cause != CauseGPUMemory, fmt.Sprintf("stopped for %s, requeued (%d of %d)", e.Cause, next.Requeues, p.MaxRequeues)
 		if next.Requeues > p.MaxRequeues {
-			next.Phase, next.Reason = Held, fmt.Sprintf("stopped for %s more than %s, which is enough", e.Cause, times(p.MaxRequeues))
+			next.Phase, next.InPlace, next.Reason = Held, false, fmt.Sprintf("stopped for %s more than %s, which is enough", e.Cause, times(p.MaxRequeues))
 		}
 		if e.Why != "" {
 			next.Reason += ": " + e.Why
@@ -142,7 +143,7 @@ func Judge(e Ending, p RestartPolicy) Next {
 		return next
 	case exited && slices.Contains(p.CheckpointCodes, code) && e.Lasted >= checkpointMinimum:
 		next.Result = transient.ExitCode
-		next.Phase, next.Reason = Queued, how+": checkpoint saved, runs again"
+		next.Phase, next.InPlace, next.Reason = Queued, true, how+": checkpoint saved, runs again"
 		return next
 	case exited:
 		next.Result = transient.ExitCode // also 0, where success_codes does not name it

@@ -104,7 +104,7 @@ func (s *Supervisor) wanted(e *experiment) *ledger.Wanted {
 		Run: e.run, Attempt: e.attempt, Requeues: e.requeues,
 		Invocation: e.unit.Invocation, Unit: e.unit.Name, Cause: string(e.cause), LastResult: string(e.last),
 		ScarceSince: e.scarceSince, Hold: e.hold, Enabled: e.enabled, Boot: s.Boot,
-		Definition: e.definition,
+		Definition: e.definition, QueuedAt: e.came,
 	}
 	if e.again && e.cause == CauseAsked {
 		w.Cause = string(causeRestart)
@@ -117,9 +117,6 @@ func (s *Supervisor) wanted(e *experiment) *ledger.Wanted {
 	}
 	if e.phase.Active() {
 		w.Definition += e.begun.String()
-	}
-	if e.phase == Queued || e.phase == Starting {
-		w.QueuedAt = e.queuedAt
 	}
 	if e.phase == Backoff {
 		w.DueAt = e.due

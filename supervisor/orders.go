@@ -252,8 +252,8 @@ func (s *Supervisor) onceMore(e *experiment, cause Cause) {
 	case s.leaving.how != stay || e.phase != Stopped:
 	case again:
 		e.attempt = 0
-		s.queueAt(e, e.placeNow(), restartAsked)
+		s.queueAt(e, e.placeKept(), restartAsked)
 	case cause == CauseLeave && !e.disabled(): // the brainjar that was leaving died before it had left
-		s.move(e, Queued, "it ran when brainjar was stopped")
+		s.queueAt(e, e.placeKept(), ranWhenStopped)
 	}
 }

@@ -15,7 +15,7 @@ const keepPlaceAfter = 10 * time.Minute
 type Candidate struct {
 	ID          string
 	Priority    int       // higher goes first
-	QueuedAt    time.Time // earlier goes first among equals
+	Came        time.Time // earlier goes first among equals
 	ScarceSince time.Time // since when it has waited for nothing but room; zero if it has not
 	Demand      Demand
 }
@@ -31,7 +31,7 @@ func Schedule(waiting []Candidate, room Headroom, now time.Time) []Verdict {
 	slices.SortStableFunc(order, func(a, b int) int {
 		return cmp.Or(
 			cmp.Compare(waiting[b].Priority, waiting[a].Priority),
-			waiting[a].QueuedAt.Compare(waiting[b].QueuedAt))
+			waiting[a].Came.Compare(waiting[b].Came))
 	})
 	verdicts := make([]Verdict, len(waiting))
 	var kept, keptMode *Candidate
@@ -64,18 +64,27 @@ func (c *Candidate) passed() Verdict {
 	return Verdict{CheckPlace, fmt.Sprintf("the place of %s is kept, it waited longer than %s", c.ID, keepPlaceAfter)}
 }
 
-// place is a place in the queue.
-type place struct{ queuedAt, scarceSince time.Time }
+// place is a place in the queue; the zero place is the last.
+type place struct {
+	came        time.Time // earlier goes first among equals
+	waits       time.Time // since when; zero: from now on
+	scarceSince time.Time
+}
 
 // placeNow is the place that an experiment has, or had when it began to start.
-func (e *experiment) placeNow() place { return place{e.queuedAt, e.scarceSince} }
+func (e *experiment) placeNow() place { return place{e.came, e.queuedAt, e.scarceSince} }
 
-// queueAt queues an experiment at a place that it had before: it was not its
-// doing that it lost it. The zero place is the last.
+// placeKept is the place of an experiment that has run, and whose run ended by no doing of
+// its own: before those that came later, who still wait.
+func (e *experiment) placeKept() place { return place{came: e.came} }
+
+// takePlace gives an experiment that is queued its place.
+func (e *experiment) takePlace(c Change) {
+	e.came, e.queuedAt, e.scarceSince = cmp.Or(c.place.came, c.At), cmp.Or(c.place.waits, c.At), c.place.scarceSince
+	e.since = e.queuedAt
+}
+
+// queueAt queues an experiment at a place that it had before.
 func (s *Supervisor) queueAt(e *experiment, p place, reason string) {
-	s.move(e, Queued, reason)
-	if e.phase == Queued && !p.queuedAt.IsZero() {
-		e.queuedAt, e.scarceSince = p.queuedAt, p.scarceSince
-		s.keep(e, nil)
-	}
+	s.change(e, Change{To: Queued, Reason: reason, place: p}, nil)
 }

@@ -47,8 +47,8 @@ func (s *Supervisor) remember(past ledger.Past) {
 	s.open = past.Open
 }
 
-// restorePlaces gives what waited its place in the queue, on this process's
-// clock, whatever has become of the machine's.
+// restorePlaces gives everything its place in the queue, on this process's clock,
+// whatever has become of the machine's.
 func (s *Supervisor) restorePlaces() {
 	var waiting []*experiment
 	for _, e := range s.experiments {
@@ -56,12 +56,13 @@ func (s *Supervisor) restorePlaces() {
 			waiting = append(waiting, e)
 		}
 	}
+	slices.Reverse(waiting)
 	slices.SortStableFunc(waiting, func(a, b *experiment) int { return b.past.QueuedAt.Compare(a.past.QueuedAt) })
 	now := time.Now()
 	last := now
 	for _, e := range waiting { // from the newest
 		last = ago(now, e.past.QueuedAt, last.Add(-1))
-		e.queuedAt = last
+		e.came = last
 		if !e.past.ScarceSince.IsZero() {
 			e.past.ScarceSince = ago(now, e.past.ScarceSince, now)
 		}
@@ -230,12 +231,12 @@ func (s *Supervisor) recall(e *experiment) {
 		s.recallBackoff(e)
 	case Held, Succeeded, Failed, Stopped:
 		if phase == Stopped && e.cause == CauseLeave && !e.disabled() {
-			s.requeue(e, "it ran when brainjar was stopped")
+			s.queueAt(e, e.placeKept(), ranWhenStopped)
 			return
 		}
 		if phase == Stopped && e.again {
 			e.again, e.attempt = false, 0
-			s.requeue(e, restartAsked)
+			s.queueAt(e, e.placeKept(), restartAsked)
 			return
 		}
 		if definitionOf(e.cfg).changed(p.Definition, phase) {
@@ -270,9 +271,13 @@ func (e *experiment) recallCause() {
 	}
 }
 
-// requeue puts an experiment into the queue, at the place that it had.
+// ranWhenStopped is the reason of what comes back after a drain.
+const ranWhenStopped = "it ran when brainjar was stopped"
+
+// requeue lets an experiment wait on, at the place that it had.
 func (s *Supervisor) requeue(e *experiment, reason string) {
-	s.queueAt(e, place{e.queuedAt, e.past.ScarceSince}, reason)
+	now := time.Now()
+	s.queueAt(e, place{e.came, ago(now, e.past.Since, now), e.past.ScarceSince}, reason)
 }
 
 // recallRun is recall for an experiment that had a run, of which nothing is
@@ -302,7 +307,7 @@ func (s *Supervisor) recallRun(e *experiment) {
 		s.change(e, Change{To: Stopped, Reason: s.lostReason(p.Boot), Ended: &lost}, nil)
 	default:
 		e.last, e.stop.cause, e.again = transient.Lost, NoCause, false
-		s.change(e, Change{To: Queued, Reason: s.lostReason(p.Boot), Ended: &lost}, nil)
+		s.change(e, Change{To: Queued, Reason: s.lostReason(p.Boot), Ended: &lost, place: e.placeKept()}, nil)
 	}
 }
 

@@ -25,7 +25,7 @@ func (s *Supervisor) admit(now time.Time, next *time.Time) {
 		}
 		waiting = append(waiting, e)
 		candidates = append(candidates, Candidate{
-			ID: e.cfg.ID, Priority: e.cfg.Priority, QueuedAt: e.queuedAt, ScarceSince: e.scarceSince,
+			ID: e.cfg.ID, Priority: e.cfg.Priority, Came: e.came, ScarceSince: e.scarceSince,
 			Demand: Demand{Memory: s.demand(e), GPU: e.cfg.GPUMemory, Mode: s.modeOf(e.cfg.PowerMode), Waits: s.unmet(e), Hot: s.ownHold(e)},
 		})
 	}

@@ -25,7 +25,7 @@ type Wanted struct {
 	Unit       string
 	Cause      string // why brainjar ends, or ended, the latest run; "": it does not
 	LastResult string
-	QueuedAt   time.Time // zero: it is not queued
+	QueuedAt   time.Time // its place in the queue, which it keeps while it runs; zero: it never had one
 
 	ScarceSince time.Time // since when it has waited for nothing but room
 	DueAt       time.Time // when its backoff ends
