@@ -31,6 +31,7 @@ type Machine struct {
 // where nothing runs. It looks at file systems, accounts and the GPU.
 func Preview(ctx context.Context, cfg *config.Config, m Machine) []Forecast {
 	room := Headroom{Slots: cfg.Supervisor.MaxConcurrent, Budget: cfg.Budget(m.MemTotal)}
+	endless := doubts(cfg)
 	noGPU := m.Board.lacks(ctx, cfg)
 	forecasts := make([]Forecast, len(cfg.Experiments))
 	var candidates []Candidate
@@ -39,6 +40,9 @@ func Preview(ctx context.Context, cfg *config.Config, m Machine) []Forecast {
 		f := &forecasts[i]
 		*f = Forecast{Experiment: c, Idle: !c.Autostart}
 		f.check(m.Host)
+		if endless[c.ID] != "" {
+			f.Warnings = append(f.Warnings, "after: "+endless[c.ID])
+		}
 		if c.GPU && noGPU != nil {
 			f.Warnings = append(f.Warnings, noGPU.Error())
 		}
@@ -67,6 +71,36 @@ func Preview(ctx context.Context, cfg *config.Config, m Machine) []Forecast {
 
 // Refused says whether the experiment would not be started here.
 func (f Forecast) Refused() bool { return f.Refusal != nil || f.Missing != nil }
+
+// doubts are, by experiment, why something that it waits for may never come.
+func doubts(cfg *config.Config) map[string]string {
+	endless := make(map[string]*config.Experiment)
+	for _, c := range cfg.Experiments {
+		if c.Restart.Policy == config.RestartAlways {
+			endless[c.ID] = c
+		}
+	}
+	words := make(map[string]string)
+	for _, c := range cfg.Experiments {
+		for _, dep := range c.After {
+			if on := endless[dep.ID]; on != nil && words[c.ID] == "" {
+				words[c.ID] = dep.Doubt(on)
+			}
+		}
+	}
+	return words
+}
+
+// newDoubts are those that another configuration brings.
+func newDoubts(old, next *config.Config) (words []string) {
+	before, now := doubts(old), doubts(next)
+	for _, c := range next.Experiments {
+		if doubt := now[c.ID]; doubt != "" && doubt != before[c.ID] {
+			words = append(words, c.ID+": after: "+doubt)
+		}
+	}
+	return words
+}
 
 // check finds out whether the machine would refuse the experiment.
 func (f *Forecast) check(host *transient.Host) {

@@ -176,6 +176,7 @@ func (s *Supervisor) plan(r rereading, restart bool) Plan {
 		}
 		p.Steps = append(p.Steps, step)
 	}
+	p.Warnings = append(p.Warnings, newDoubts(r.old, r.new)...)
 	if claimed, budget := s.claimedUnder(r.new), r.new.Budget(s.MemTotal); claimed > budget {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("what runs may use %s together then, above the memory_budget of %s: nothing starts until it fits", claimed, budget))
 	}

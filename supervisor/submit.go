@@ -74,6 +74,9 @@ func (s *Supervisor) submit(ctx context.Context, id string, sub Submission, made
 		if circle := s.circle(fresh.base, nil, make(map[string]bool)); circle != nil {
 			return nil, config.Errors{{Key: "after", Message: "waits for itself: " + strings.Join(circle, " -> ")}}
 		}
+		if doubt := s.never(fresh.base); doubt != "" {
+			return nil, config.Errors{{Key: "after", Message: doubt}}
+		}
 		if e := s.byID[id]; e != nil {
 			if sub.Confined && e.submission.Owner != sub.Owner {
 				return nil, fmt.Errorf("%w: %s", ErrNotYours, e.submission.Owner)
@@ -120,6 +123,16 @@ func literal(command []string) []any {
 func (s *Supervisor) Vacant(ctx context.Context, id string) error {
 	_, err := ask(ctx, s, func() (struct{}, error) { return struct{}{}, s.vacant(id) })
 	return err
+}
+
+// never says why what one waits for that is submitted cannot come; "": it can.
+func (s *Supervisor) never(cfg *config.Experiment) string {
+	for _, d := range cfg.After {
+		if e := s.byID[d.ID]; e != nil && d.Never(e.cfg) {
+			return d.Doubt(e.cfg)
+		}
+	}
+	return ""
 }
 
 // circle names the experiments through which one that is submitted would wait for

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -35,19 +36,39 @@ func setAfter(e *Experiment, from entry, r *report) {
 	}
 }
 
+// Never reports whether the dependency on another experiment cannot be met, as that is
+// configured: Doubt says why.
+func (d Dependency) Never(on *Experiment) bool {
+	return d.Condition == Succeeded && on.Restart.Policy == RestartAlways
+}
+
+// Doubt says why the dependency on another experiment may never be met; "": it may well be.
+func (d Dependency) Doubt(on *Experiment) string {
+	switch {
+	case d.Never(on):
+		return fmt.Sprintf("waits for ever: %s never has succeeded, for restart.policy = \"always\" starts it again after each success", on.ID)
+	case d.Condition == Ended && on.Restart.Policy == RestartAlways:
+		return fmt.Sprintf("%s has ended only when it was stopped or has failed for good: restart.policy = \"always\" starts it again after each success", on.ID)
+	}
+	return ""
+}
+
+// neverHint is what to do about a dependency that cannot be met.
+const neverHint = `wait for "started", or give that one another restart.policy`
+
 // resolveDependencies replaces the ids of matrices by those of their members,
 // and reports ids that do not exist and experiments that wait for themselves.
 func resolveDependencies(c *Config, r *report) {
 	var ids []string
-	known := make(map[string][]string) // the ids that an id means
+	known := make(map[string][]*Experiment) // those that an id means
 	for _, e := range c.Experiments {
 		ids = append(ids, e.ID)
-		known[e.ID] = []string{e.ID}
+		known[e.ID] = []*Experiment{e}
 	}
 	for _, e := range c.Experiments {
 		if e.Matrix != "" {
 			ids = append(ids, e.Matrix)
-			known[e.Matrix] = append(known[e.Matrix], e.ID)
+			known[e.Matrix] = append(known[e.Matrix], e)
 		}
 	}
 	waiting := slices.Clone(c.Experiments)
@@ -60,8 +81,11 @@ func resolveDependencies(c *Config, r *report) {
 			if len(known[d.ID]) == 0 {
 				r.add(e.written.where("after"), DidYouMean(d.ID, ids), "there is no experiment %q", d.ID)
 			}
-			for _, id := range known[d.ID] {
-				resolved = append(resolved, Dependency{id, d.Condition})
+			for _, other := range known[d.ID] {
+				resolved = append(resolved, Dependency{other.ID, d.Condition})
+			}
+			if i := slices.IndexFunc(known[d.ID], d.Never); i >= 0 {
+				r.add(e.written.where("after"), neverHint, "%s", d.Doubt(known[d.ID][i]))
 			}
 		}
 		e.After = resolved
