@@ -217,6 +217,9 @@ func (s *Supervisor) take(e *experiment, ev transient.Ended) {
 	if e.figures.invocation != ev.Unit.Invocation {
 		e.figures = s.recallFigures(ev.Unit.Invocation)
 	}
+	if now, ended := time.Now(), ev.Outcome.Ended; e.past != nil && Phase(e.past.Phase) == Running && !ended.IsZero() {
+		e.ranAt = ago(now, ended, now)
+	}
 	s.closeRow(ev.Unit.Invocation)
 	s.ended(e, ev.Outcome, s.settleEnd(ev.Unit))
 	s.progress()

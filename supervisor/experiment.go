@@ -38,6 +38,7 @@ type experiment struct {
 	queuedAt    time.Time // since when it waits, or waited for its latest run
 	scarceSince time.Time
 	place       place         // to take up again after Backoff; zero: the last
+	ranAt       time.Time     // when its program was last known to run; zero: it never was
 	due         time.Time     // when Backoff ends, or the present step of Stopping
 	warnAt      time.Time     // when to announce the end of runtime_max; zero: never
 	lost        int           // starts in a row that systemd did not begin
@@ -123,6 +124,9 @@ func (s *Supervisor) change(e *experiment, c Change, then func(error), facts ...
 	if c.To != Queued && c.To != Starting && c.To != Backoff {
 		e.lost = 0
 	}
+	if c.To == Running || c.From == Running || c.From == Frozen {
+		e.ranAt = c.At
+	}
 	if c.To != Running {
 		e.turn, e.byHand = nil, false
 	}
@@ -181,7 +185,7 @@ func (s *Supervisor) unmet(e *experiment) string {
 		if !ok {
 			continue // refused when the configuration was read
 		}
-		if !met(dep.Condition, d) {
+		if !e.met(dep.Condition, d) {
 			return waitsAfter(d)
 		}
 	}
@@ -206,7 +210,7 @@ func (s *Supervisor) blocked(e *experiment, known map[*experiment]string) string
 		known[e] = ""
 		for _, dep := range e.cfg.After {
 			d, ok := s.byID[dep.ID]
-			if ok && !met(dep.Condition, d) && (d.phase == Failed || s.blocked(d, known) != "") {
+			if ok && !e.met(dep.Condition, d) && (d.phase == Failed || s.blocked(d, known) != "") {
 				known[e] = waitsAfter(d)
 				break
 			}
@@ -215,10 +219,12 @@ func (s *Supervisor) blocked(e *experiment, known map[*experiment]string) string
 	return known[e]
 }
 
-func met(condition config.Condition, d *experiment) bool {
+// met reports whether another experiment is, or has been, what e waits for. One that has
+// run since e waits has started, whatever has become of it before e had room.
+func (e *experiment) met(condition config.Condition, d *experiment) bool {
 	switch condition {
 	case config.Started:
-		return d.phase == Running || d.phase == Frozen || d.phase == Succeeded
+		return d.phase == Running || d.phase == Frozen || d.phase == Succeeded || !d.ranAt.Before(e.queuedAt)
 	case config.Ended:
 		return d.phase.Over()
 	default:

@@ -104,7 +104,7 @@ func (s *Supervisor) wanted(e *experiment) *ledger.Wanted {
 		Run: e.run, Attempt: e.attempt, Requeues: e.requeues,
 		Invocation: e.unit.Invocation, Unit: e.unit.Name, Cause: string(e.cause), LastResult: string(e.last),
 		ScarceSince: e.scarceSince, Hold: e.hold, Enabled: e.enabled, Boot: s.Boot,
-		Definition: e.definition, QueuedAt: e.came,
+		Definition: e.definition, QueuedAt: e.came, RanAt: e.ranAt,
 	}
 	if e.again && e.cause == CauseAsked {
 		w.Cause = string(causeRestart)

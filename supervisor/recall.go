@@ -20,6 +20,7 @@ import (
 func (s *Supervisor) remember(past ledger.Past) {
 	s.resubmit(past)
 	s.lastEvent = past.LastEvent
+	now := time.Now()
 	for _, e := range s.experiments {
 		e.counted = past.LastRun[e.cfg.ID]
 		e.run = e.counted
@@ -37,6 +38,9 @@ func (s *Supervisor) remember(past ledger.Past) {
 			e.counted = max(e.counted, w.Run)
 		}
 		e.begun = readBegun(w.Definition)
+		if !w.RanAt.IsZero() {
+			e.ranAt = ago(now, w.RanAt, now)
+		}
 		e.last, e.hold, e.enabled = transient.Result(w.LastResult), w.Hold, w.Enabled
 		e.unit = transient.Unit{
 			Name: w.Unit, Experiment: w.Experiment, Run: w.Run, Attempt: w.Attempt,

@@ -34,7 +34,7 @@ var experimentKeys = schema[Experiment]{
 		func(e *Experiment) *bool { return &e.Autostart }),
 	field("priority", integer, "0", "Higher ones start first, and are cooled and stopped last.",
 		func(e *Experiment) *int { return &e.Priority }, between(-1000, 1000)),
-	{name: "after", kind: "list of ids, or table", doc: "What it waits for: a list of ids that must have succeeded, or a table `id = \"started\"`, `\"succeeded\"` or `\"ended\"`. What is always started again (`restart.policy`) never has succeeded, and to wait for that is refused. The id of a matrix means all its members.", set: setAfter,
+	{name: "after", kind: "list of ids, or table", doc: "What it waits for: a list of ids that must have succeeded, or a table `id = \"started\"`, `\"succeeded\"` or `\"ended\"`. What runs has started, and so has what ran at any time while this one waits. What is always started again (`restart.policy`) never has succeeded, and to wait for that is refused. The id of a matrix means all its members.", set: setAfter,
 		get: func(e *Experiment) any { return e.After }},
 	field("tags", listOf(tag, "list of words", `a list of words like ["llama"]`), "[]", "Words to select experiments by.",
 		func(e *Experiment) *[]string { return &e.Tags }),

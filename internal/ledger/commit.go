@@ -41,8 +41,8 @@ func deref[T any](p *T) any {
 
 const (
 	putWanted = `INSERT OR REPLACE INTO wanted (experiment, phase, reason, since, run, attempt, requeues, invocation, unit,
-	cause, last_result, queued_at, scarce_since, due_at, hold, enabled, definition, overrides, submitted, boot)
-	VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
+	cause, last_result, queued_at, scarce_since, due_at, hold, enabled, definition, overrides, submitted, boot, ran_at)
+	VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
 
 	putRun = `INSERT INTO runs (experiment, run, attempt, invocation, unit, command, limits, queued_at, started_at, ended_at,
 	result, reason, exit_code, signal, oom_kills, memory_max, memory_peak, gpu_memory_peak, cpu_seconds, boot)
@@ -100,7 +100,7 @@ func commit(ctx context.Context, db *sql.DB, p *pile) error {
 		}
 		put(putWanted, w.Experiment, w.Phase, w.Reason, nullTime(w.Since), w.Run, w.Attempt, w.Requeues, w.Invocation, w.Unit,
 			w.Cause, w.LastResult, nullTime(w.QueuedAt), nullTime(w.ScarceSince), nullTime(w.DueAt), w.Hold, deref(w.Enabled),
-			w.Definition, w.Overrides, w.Submitted, w.Boot)
+			w.Definition, w.Overrides, w.Submitted, w.Boot, nullTime(w.RanAt))
 	}
 	for _, r := range p.inOrder() {
 		if r.onlyFelt() {

@@ -128,7 +128,7 @@ func TestRoundTrip(t *testing.T) {
 	w := open(t, path, ledger.Options{})
 	want := ledger.Wanted{
 		Experiment: "a", Phase: "backoff", Reason: "why", Since: noon, Run: 2, Attempt: 1, Requeues: 3, Invocation: "i", Unit: "u",
-		Cause: "heat", LastResult: "oom-kill", QueuedAt: noon, ScarceSince: noon.Add(1000), DueAt: noon.Add(2000), Hold: "held",
+		Cause: "heat", LastResult: "oom-kill", QueuedAt: noon, ScarceSince: noon.Add(1000), DueAt: noon.Add(2000), RanAt: noon.Add(3000), Hold: "held",
 		Enabled: ptr(false), Definition: "d", Overrides: "{}", Submitted: `{"x":1}`, Boot: "b",
 	}
 	w.must(ledger.Write{Wanted: &want, Run: ptr(aRun(1)), Event: &ledger.Event{At: noon, Experiment: "a", Run: 1, Kind: "phase", From: "idle", To: "running", Reason: "r"}})

@@ -41,7 +41,7 @@ func restore(ctx context.Context, db *sql.DB) (past Past, ended []Run, err error
 
 func readWanted(ctx context.Context, db *sql.DB) (wanted []Wanted, err error) {
 	rows, err := db.QueryContext(ctx, `SELECT experiment, phase, reason, since, run, attempt, requeues, invocation, unit, cause,
-		last_result, queued_at, scarce_since, due_at, hold, enabled, definition, overrides, submitted, boot FROM wanted`)
+		last_result, queued_at, scarce_since, due_at, hold, enabled, definition, overrides, submitted, boot, ran_at FROM wanted`)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func readWanted(ctx context.Context, db *sql.DB) (wanted []Wanted, err error) {
 		var w Wanted
 		err := rows.Scan(&w.Experiment, &w.Phase, &w.Reason, inTime{&w.Since}, &w.Run, &w.Attempt, &w.Requeues, &w.Invocation,
 			&w.Unit, &w.Cause, &w.LastResult, inTime{&w.QueuedAt}, inTime{&w.ScarceSince}, inTime{&w.DueAt}, &w.Hold,
-			&w.Enabled, &w.Definition, &w.Overrides, &w.Submitted, &w.Boot)
+			&w.Enabled, &w.Definition, &w.Overrides, &w.Submitted, &w.Boot, inTime{&w.RanAt})
 		if err != nil {
 			return wanted, err
 		}

@@ -29,6 +29,7 @@ type Wanted struct {
 
 	ScarceSince time.Time // since when it has waited for nothing but room
 	DueAt       time.Time // when its backoff ends
+	RanAt       time.Time // when it was last known to run; zero: it never was
 	Hold        string    // why a person holds it; "": nobody does
 	Enabled     *bool     // overrides autostart; nil: nothing does
 	Overrides   string    // JSON object of keys; "": none

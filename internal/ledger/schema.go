@@ -95,6 +95,8 @@ ALTER TABLE runs ADD COLUMN over_current_events INTEGER;
 ALTER TABLE runs ADD COLUMN swap_peak INTEGER;
 ALTER TABLE runs ADD COLUMN watched_seconds REAL;
 UPDATE runs SET throttled_seconds = NULL;
+`, `
+ALTER TABLE wanted ADD COLUMN ran_at TEXT;
 `}
 
 // migrate brings a file to the present schema. errNewer: it has a later one.
