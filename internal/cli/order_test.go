@@ -26,7 +26,16 @@ func TestHoldAndEnable(t *testing.T) {
 	hasten(t, time.Minute)
 	d := newDaemon(t, looking)
 	d.run("hold", "a", "--reason", "the fan is loud").is(t, 0, "a: held: held by ", "the fan is loud")
-	d.run("hold", "--tag", "night").is(t, 0, "a: held", "b: held")
+	d.run("hold", "--tag", "night").is(t, 0, "a: held")
+	d.run("hold", "--all").is(t, 0, "a: held")
+	d.run("release", "--all").is(t, 0, "released all that was held")
+	d.awaitPhase(t, "a", "running")
+	for _, e := range d.experiments(t) {
+		if e.Experiment != "a" && e.Phase != "idle" {
+			t.Errorf("%s is %s: it was idle before all were held and released", e.Experiment, e.Phase)
+		}
+	}
+	d.run("hold", "a", "b").is(t, 0, "a: running", "b: held")
 	d.run("release", "a").is(t, 0, "a: ")
 	d.awaitPhase(t, "a", "running")
 	d.run("release", "--all").is(t, 0, "released all that was held")

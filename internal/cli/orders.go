@@ -159,14 +159,15 @@ again. Nothing is started now.` + manyHelp}
 
 func newHold(r *remote) *cobra.Command {
 	var why control.HoldRequest
-	o := &order{remote: r, verb: "hold", concerns: func(e control.Experiment) bool { return !ended(e) }}
+	o := &order{remote: r, verb: "hold", concerns: wanted}
 	o.give = func(ctx context.Context, c *control.Client, id string) (control.Experiment, error) {
 		return c.Hold(ctx, id, why)
 	}
 	cmd := &cobra.Command{Use: "hold ID...", Short: "Keep experiments from being started", GroupID: groupOrders,
 		Long: `Keep experiments from being started, until they are released or started. What
 runs, runs to its end; what has succeeded or failed stays so, also when it is released.
---all and --tag mean those that have not ended.` + manyHelp}
+--all and --tag mean those that are wanted: that run, or wait to. One that is idle is held
+by its name alone, because a release would queue it.` + manyHelp}
 	o.flags(cmd)
 	cmd.Flags().StringVar(&why.Reason, "reason", "", "why, for whoever looks")
 	return cmd
