@@ -88,7 +88,7 @@ func TestFigures(t *testing.T) {
 			begin: swapped(quantity.MiB), steps: []figureStep{{s, 50, Cool, 1, nil}},
 			lasted: s, want: "clean", hot: 50, joules: 20, seen: s,
 		},
-		"blind":      {steps: []figureStep{{s, 0, Cool, 1, nil}}, lasted: s, joules: 20},
+		"blind": {steps: []figureStep{{s, 0, Cool, 1, nil}}, lasted: s, joules: 20},
 		"blind and swapped": {
 			begin: swapped(3 * quantity.MiB), steps: []figureStep{{s, 0, Cool, 1, nil}}, lasted: s, want: "swapped 3M", joules: 20,
 		},
