@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"strings"
@@ -87,6 +88,7 @@ func (s *Supervisor) started(ev transient.Started) {
 		e.came = time.Time{}
 	}
 	e.run = run
+	e.ends = ends{cmp.Or(ev.StopSignal, e.cfg.StopSignal), cmp.Or(ev.StopTimeout, e.cfg.StopTimeout)}
 	e.unit, e.uses, e.warnAt = ev.Unit, measured{}, warnTime(e.cfg, ev.Unit.Since)
 	s.beginFigures(e, ev.Unit)
 	if ev.Found {

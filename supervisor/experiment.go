@@ -43,6 +43,7 @@ type experiment struct {
 	warnAt      time.Time     // when to announce the end of runtime_max; zero: never
 	lost        int           // starts in a row that systemd did not begin
 	answered    bool          // systemd has taken the order to start: there is a unit
+	ends        ends          // how systemd ends the latest run
 	stop        stop          // how it is being ended, while Stopping
 	probing     probing       // its health checks
 	turn        *turn         // the governor freezes it; nil: it does not

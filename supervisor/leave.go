@@ -174,7 +174,7 @@ func (s *Supervisor) slowest() time.Duration {
 		if !e.phase.Active() {
 			continue
 		}
-		limit := e.cfg.StopTimeout
+		limit := e.ends.timeout
 		if e.cfg.CheckpointSignal != 0 {
 			limit += e.cfg.CheckpointTimeout
 		}

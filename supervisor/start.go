@@ -127,6 +127,7 @@ func (s *Supervisor) start(e *experiment) {
 	e.uses, e.gpu, e.holds, e.answered, e.outdated = measured{}, gpuUse{before: s.cards.used}, 0, false, nil
 	e.cause, e.place, e.savedAt = NoCause, place{}, time.Time{}
 	e.command, e.begun = toJSON(e.cfg.CommandFor(e.run, e.attempt)), begunWith(e.cfg)
+	e.ends = ends{e.cfg.StopSignal, e.cfg.StopTimeout}
 	s.askMode(e)
 	s.launching++
 	run := e.run

@@ -37,6 +37,13 @@ type stop struct {
 	again bool // the order of this step failed and is to be given again
 }
 
+// ends is how systemd ends a run: what its unit was started with, whatever is configured
+// since.
+type ends struct {
+	signal  syscall.Signal
+	timeout time.Duration
+}
+
 // end begins to end the run of an experiment that has one.
 func (s *Supervisor) end(e *experiment, cause Cause, reason string) {
 	if e.phase == Stopping || !e.phase.Active() {
@@ -101,10 +108,10 @@ func (s *Supervisor) checkpoint(e *experiment) {
 func (s *Supervisor) terminate(e *experiment) {
 	unit := e.unit.Name
 	if s.leaving.blocked {
-		s.step(e, stopTerminate, e.cfg.StopTimeout, e.inTurn(s.awake(unit, s.signal(e, transient.Main, e.cfg.StopSignal))))
+		s.step(e, stopTerminate, e.ends.timeout, e.inTurn(s.awake(unit, s.signal(e, transient.Main, e.ends.signal))))
 		return
 	}
-	s.step(e, stopTerminate, e.cfg.StopTimeout+stopMargin, e.inTurn(func(ctx context.Context) error { return s.Units.Stop(ctx, unit) }))
+	s.step(e, stopTerminate, e.ends.timeout+stopMargin, e.inTurn(func(ctx context.Context) error { return s.Units.Stop(ctx, unit) }))
 }
 
 // killNow ends every process of a unit at once, and again until it is gone.

@@ -176,3 +176,44 @@ func TestThawIsOrderedAgain(t *testing.T) {
 		}
 	})
 }
+
+// A run ends as its unit was started, whatever is configured since: that comes with the next.
+func TestStopAsItWasStarted(t *testing.T) {
+	text := func(keys string) string {
+		return head + experiment("slow", keys, "on=TERM:sleep=40s,exit=0", "ignore=INT", "sleep=10h")
+	}
+	before, after := text(`stop_timeout = "1m"`), text("stop_timeout = \"2s\"\nstop_signal = \"SIGINT\"")
+	for name, change := range map[string]func(st stage, h *house) *house{
+		"reloaded": func(_ stage, h *house) *house {
+			h.rewrite(after)
+			plan, err := h.Reload(h.ctx(), false)
+			h.must(err)
+			if words := plan.Steps[0].Words; words != "takes effect with its next run: stop_signal, stop_timeout" {
+				h.Errorf("plan: %q", words)
+			}
+			return h
+		},
+		"changed while brainjar was away": func(st stage, h *house) *house {
+			h.kill()
+			h = st.begin(after)
+			h.awaitPhase(supervisor.Running, time.Minute, "slow")
+			return h
+		},
+	} {
+		for _, job := range []string{"", "stop"} {
+			t.Run(name+" "+job, func(t *testing.T) {
+				onFake(t, func(st stage, fake *transienttest.Fake) {
+					st.book = newBook()
+					h := st.begin(before)
+					h.awaitPhase(supervisor.Running, time.Minute, "slow")
+					h = change(st, h)
+					fake.SetOwnJob(job)
+					took := h.drain()
+					if end := h.ends("slow"); len(end) != 1 || end[0].Signal != 0 || end[0].KilledAtStop || took < 40*time.Second || took > 50*time.Second {
+						st.Errorf("after %v: %+v", took, end)
+					}
+				})
+			})
+		}
+	}
+}

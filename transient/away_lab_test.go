@@ -62,7 +62,8 @@ func TestEndsWhileAway(t *testing.T) {
 	}
 	found := second.started(stays.Unit())
 	if !found.Found || found.Unit.Invocation != invocation || found.Unit.Run != stays.Run ||
-		found.Unit.Attempt != stays.Attempt || found.Effective.MemoryMax != 64<<20 {
+		found.Unit.Attempt != stays.Attempt || found.Effective.MemoryMax != 64<<20 ||
+		found.StopSignal != stays.StopSignal || found.StopTimeout != stays.StopTimeout {
 		t.Errorf("found %+v", found)
 	}
 	if err := second.Stop(t.Context(), stays.Unit()); err != nil {

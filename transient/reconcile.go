@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -222,6 +223,7 @@ func (m *Manager) examineUnit(ctx context.Context, c *conn, path dbus.ObjectPath
 		}
 		t.unit.Run, t.unit.Attempt = run, attempt
 		t.times = readTimeLimits(service)
+		t.stopSignal, t.stopTimeout = syscall.Signal(property[int32](service, "KillSignal")), timeLimit(service, "TimeoutStopUSec")
 	}
 	found := t.order == nil
 	t.service = readServiceState(service)
@@ -231,14 +233,15 @@ func (m *Manager) examineUnit(ctx context.Context, c *conn, path dbus.ObjectPath
 
 // readTimeLimits reads the time limits of a unit that was found.
 func readTimeLimits(p values) *timeLimits {
-	limit := func(name string) time.Duration {
-		usec := property[uint64](p, name)
-		if usec > math.MaxInt64/1000 { // "infinity"
-			return 0
-		}
-		return time.Duration(usec) * time.Microsecond
+	return &timeLimits{start: timeLimit(p, "TimeoutStartUSec"), runtime: timeLimit(p, "RuntimeMaxUSec")}
+}
+
+func timeLimit(p values, name string) time.Duration {
+	usec := property[uint64](p, name)
+	if usec > math.MaxInt64/1000 { // "infinity"
+		return 0
 	}
-	return &timeLimits{start: limit("TimeoutStartUSec"), runtime: limit("RuntimeMaxUSec")}
+	return time.Duration(usec) * time.Microsecond
 }
 
 // forgetAgain does what Forget could not do: there was no connection, or it

@@ -184,7 +184,8 @@ func (m *Manager) expect(c *conn, spec Spec, warnings []string) (*tracked, error
 			Name: spec.Unit(), Experiment: spec.Experiment,
 			Run: spec.Run, Attempt: spec.Attempt, Kind: spec.Kind,
 		},
-		times:  &timeLimits{start: spec.ReadyTimeout, runtime: spec.RuntimeMax},
+		times:      &timeLimits{start: spec.ReadyTimeout, runtime: spec.RuntimeMax},
+		stopSignal: spec.StopSignal, stopTimeout: spec.StopTimeout,
 		limits: spec.Limits, force: spec.AllowUnenforced, notes: warnings,
 		since: monotonic(), order: newOrder(),
 	}

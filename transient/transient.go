@@ -180,6 +180,10 @@ type Started struct {
 	Loading   bool     // it was found before it was ready: another Started follows when it is
 	Effective Limits   // as read back from the cgroup
 	Warnings  []string // what could not be enforced, in words
+
+	// StopSignal and StopTimeout are how systemd ends the unit; zero: not known.
+	StopSignal  syscall.Signal
+	StopTimeout time.Duration
 }
 
 // Ended says that a run is over: every process of the unit is gone. There is

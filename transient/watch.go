@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -15,14 +16,16 @@ import (
 // tracked is a unit that the Manager knows, with its newest invocation. All of
 // it is guarded by Manager.mu.
 type tracked struct {
-	unit    Unit
-	times   *timeLimits
-	limits  Limits // asked for; what holds for a unit that was found
-	force   bool   // Spec.AllowUnenforced
-	notes   []string
-	state   unitState
-	service serviceState
-	said    string // the status text that was told last
+	unit        Unit
+	times       *timeLimits
+	stopSignal  syscall.Signal
+	stopTimeout time.Duration
+	limits      Limits // asked for; what holds for a unit that was found
+	force       bool   // Spec.AllowUnenforced
+	notes       []string
+	state       unitState
+	service     serviceState
+	said        string // the status text that was told last
 
 	since   uint64   // monotonic µs: what began before is an older invocation
 	began   uint64   // monotonic µs: when this invocation began
@@ -210,7 +213,7 @@ func (m *Manager) apply(c *conn, t *tracked, s unitState, found bool) {
 	case s.running() && !t.started, found && s.active == "deactivating" && !t.started:
 		m.begin(c, t, found)
 	case found && s.active == "activating":
-		m.stream.put(Started{Unit: t.unit, Found: true, Loading: true})
+		m.stream.put(Started{Unit: t.unit, Found: true, Loading: true, StopSignal: t.stopSignal, StopTimeout: t.stopTimeout})
 		m.say(t, true)
 	}
 }
@@ -261,7 +264,9 @@ func (m *Manager) begin(c *conn, t *tracked, found bool) {
 	if found && !m.host.Unified {
 		t.unit.Frozen = m.group(t.unit.Name).stopped()
 	}
-	m.stream.put(Started{Unit: t.unit, Found: found, Effective: effective, Warnings: warnings})
+	m.stream.put(Started{
+		Unit: t.unit, Found: found, Effective: effective, Warnings: warnings, StopSignal: t.stopSignal, StopTimeout: t.stopTimeout,
+	})
 	m.say(t, found)
 }
 

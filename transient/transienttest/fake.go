@@ -129,9 +129,9 @@ func (f *Fake) connect() {
 	for _, name := range sortedKeys(f.units) {
 		u := f.units[name]
 		if u.active {
-			f.emit(transient.Started{Unit: u.unit, Found: true, Effective: u.limits})
+			f.emit(transient.Started{Unit: u.unit, Found: true, Effective: u.limits, StopSignal: u.stopSignal(), StopTimeout: u.stopTimeout()})
 		} else {
-			f.emit(transient.Started{Unit: u.unit, Found: true, Loading: true})
+			f.emit(transient.Started{Unit: u.unit, Found: true, Loading: true, StopSignal: u.stopSignal(), StopTimeout: u.stopTimeout()})
 		}
 		u.said = ""
 		u.say(true)

@@ -159,7 +159,7 @@ func (u *unit) activate() {
 	stopTimer(u.ready)
 	u.runtime = u.after(u.spec.RuntimeMax, func() { u.fail(transient.Timeout, u.stopSignal()) })
 	u.watchdog = u.after(u.spec.Watchdog, func() { u.fail(transient.Watchdog, syscall.SIGABRT) })
-	u.fake.emit(transient.Started{Unit: u.unit, Effective: u.limits})
+	u.fake.emit(transient.Started{Unit: u.unit, Effective: u.limits, StopSignal: u.stopSignal(), StopTimeout: u.stopTimeout()})
 	u.say(false)
 }
 
@@ -169,6 +169,8 @@ func (u *unit) stopSignal() syscall.Signal {
 	}
 	return u.spec.StopSignal
 }
+
+func (u *unit) stopTimeout() time.Duration { return cmp.Or(u.spec.StopTimeout, defaultStopTimeout) }
 
 // fail is the manager ending the unit for a reason of its own.
 func (u *unit) fail(cause transient.Result, sig syscall.Signal) {
@@ -191,7 +193,7 @@ func (u *unit) terminate() {
 
 func (u *unit) armKill() {
 	if u.stop == nil {
-		u.stop = u.after(cmp.Or(u.spec.StopTimeout, defaultStopTimeout), func() {
+		u.stop = u.after(u.stopTimeout(), func() {
 			u.killedAtStop = true
 			u.deliver(syscall.SIGKILL)
 		})
