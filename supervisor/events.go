@@ -89,7 +89,8 @@ func (s *Supervisor) started(ev transient.Started) {
 	}
 	e.run = run
 	e.ends = ends{cmp.Or(ev.StopSignal, e.cfg.StopSignal), cmp.Or(ev.StopTimeout, e.cfg.StopTimeout)}
-	e.unit, e.uses, e.warnAt = ev.Unit, measured{}, warnTime(e.cfg, ev.Unit.Since)
+	e.unit, e.uses = ev.Unit, measured{}
+	e.warnLater(ev.Found)
 	s.beginFigures(e, ev.Unit)
 	if ev.Found {
 		e.gpu = s.gpuFound(ev.Unit.Invocation)

@@ -41,6 +41,7 @@ type experiment struct {
 	ranAt       time.Time     // when its program was last known to run; zero: it never was
 	due         time.Time     // when Backoff ends, or the present step of Stopping
 	warnAt      time.Time     // when to announce the end of runtime_max; zero: never
+	warned      bool          // that was done, once for each run
 	lost        int           // starts in a row that systemd did not begin
 	answered    bool          // systemd has taken the order to start: there is a unit
 	ends        ends          // how systemd ends the latest run

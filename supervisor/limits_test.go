@@ -31,6 +31,56 @@ func TestRuntimeWarning(t *testing.T) {
 	})
 }
 
+// A run is warned once, whatever is reloaded and however often brainjar begins meanwhile; by
+// the runtime_max that it has.
+func TestRuntimeWarningComesOnce(t *testing.T) {
+	onFake(t, func(st stage, _ *transienttest.Fake) {
+		st.book = newBook()
+		text := func(more string) string {
+			return head + experiment("a", "runtime_max = \"1h\"\nruntime_warning = \"30m\"\ncheckpoint_signal = \"SIGUSR1\"\n"+more, "on=USR1:sleep=1s", "sleep=2h")
+		}
+		warned := func(h *house) int { return strings.Count(h.logged(), "runtime_max ends soon") }
+		h := st.begin(text(""))
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		reload := func(text string) {
+			h.rewrite(text)
+			_, err := h.Reload(h.ctx(), false)
+			h.must(err)
+			time.Sleep(time.Minute)
+		}
+		time.Sleep(10 * time.Minute)
+		h.kill()
+		h = st.begin(text("")) // before it was warned
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		longer := strings.Replace(text(""), "1h", "2h", 1) // for the next run
+		reload(longer)
+		reload(longer + "priority = 1\n")
+		time.Sleep(17 * time.Minute)
+		if n := warned(h); n != 0 {
+			st.Errorf("warned %d times before its time", n)
+		}
+		time.Sleep(3 * time.Minute)
+		if n := warned(h); n != 1 {
+			st.Errorf("warned %d times at its time", n)
+		}
+		reload(text("priority = 2\n"))
+		reload(text("priority = 3\n"))
+		reload(strings.Replace(text(""), "30m", "40m", 1))
+		if n := warned(h); n != 1 {
+			st.Errorf("warned %d times, want once", n)
+		}
+		h.kill()
+		h = st.begin(text(""))
+		h.awaitPhase(supervisor.Running, time.Minute, "a")
+		time.Sleep(time.Minute)
+		reload(text("priority = 4\n"))
+		if n := warned(h); n != 0 {
+			st.Errorf("warned %d times by the next brainjar", n)
+		}
+		h.drain()
+	})
+}
+
 // Without a warning that it heeds, a run ends at its runtime_max.
 func TestRuntimeMax(t *testing.T) {
 	onFake(t, func(st stage, _ *transienttest.Fake) {

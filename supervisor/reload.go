@@ -317,8 +317,8 @@ func (s *Supervisor) replace(e *experiment, c *config.Experiment) {
 		if limitsDiffer(before, e.cfg) {
 			s.changeLimits(e, before)
 		}
-		if e.phase == Running && !slices.Contains(keys, "runtime_max") {
-			e.warnAt = warnTime(e.cfg, e.unit.Since)
+		if !e.warned && !slices.Contains(e.outdated, "runtime_max") {
+			e.warnLater(false)
 		}
 		e.again = e.again || back && e.phase == Stopping
 	case definitionOf(c).changed(was, e.phase):

@@ -147,7 +147,7 @@ func (s *Supervisor) advanceStop(e *experiment) {
 // warn tells a program, by its checkpoint signal, that its runtime_max ends
 // soon.
 func (s *Supervisor) warn(e *experiment) {
-	e.warnAt = time.Time{}
+	e.warnAt, e.warned = time.Time{}, true
 	s.Log.Info("runtime_max ends soon", "experiment", e.cfg.ID, "signal", signalName(e.cfg.CheckpointSignal), "runtime_max", e.cfg.RuntimeMax)
 	s.command(s.signal(e, transient.Main, e.cfg.CheckpointSignal), func(err error) {
 		if err != nil && s.ctx.Err() == nil {
@@ -162,6 +162,16 @@ func warnTime(c *config.Experiment, since time.Time) time.Time {
 		return time.Time{}
 	}
 	return since.Add(c.RuntimeMax - c.RuntimeWarning)
+}
+
+// warnLater sets when a run is to be warned. A time that had passed when the run was found
+// was the business of the brainjar before.
+func (e *experiment) warnLater(found bool) {
+	e.warnAt = warnTime(e.cfg, e.unit.Since)
+	e.warned = found && !e.warnAt.IsZero() && !time.Now().Before(e.warnAt)
+	if e.warned {
+		e.warnAt = time.Time{}
+	}
 }
 
 // orderRetry is the wait before an order that failed is given again.

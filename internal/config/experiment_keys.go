@@ -68,7 +68,7 @@ var experimentKeys = schema[Experiment]{
 
 	field("runtime_max", duration, "", "How long a run may last.",
 		func(e *Experiment) *time.Duration { return &e.RuntimeMax }, noneOr(time.Second)),
-	field("runtime_warning", duration, `"60s"`, "How long before `runtime_max` the `checkpoint_signal` is sent.",
+	field("runtime_warning", duration, `"60s"`, "How long before `runtime_max` the `checkpoint_signal` is sent, once for each run.",
 		func(e *Experiment) *time.Duration { return &e.RuntimeWarning }),
 	field("stop_signal", signal, `"SIGTERM"`, "The signal that asks it to end.",
 		func(e *Experiment) *syscall.Signal { return &e.StopSignal }),
