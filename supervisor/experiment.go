@@ -226,7 +226,7 @@ func (s *Supervisor) blocked(e *experiment, known map[*experiment]string) string
 func (e *experiment) met(condition config.Condition, d *experiment) bool {
 	switch condition {
 	case config.Started:
-		return d.phase == Running || d.phase == Frozen || d.phase == Succeeded || !d.ranAt.Before(e.queuedAt)
+		return d.phase == Running || d.phase == Frozen || d.phase == Succeeded || !d.ranAt.IsZero() && !d.ranAt.Before(e.queuedAt)
 	case config.Ended:
 		return d.phase.Over()
 	default:
