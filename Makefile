@@ -54,11 +54,11 @@ test-python: ## the Python package: alone, and against a real brainjar
 	cd python && python3 -W error -m unittest discover -t . -s tests
 	lab/python.test
 
-test-vm: ## the same suites in virtual machines with cgroup v2, SUITES or bookworm (slow), but for those that want a fast machine
-	lab/install-vm
-	lab/suite-build dist/lab
+test-vm: ## the same suites in virtual machines with cgroup v2, of SUITES (bookworm) and ARCH (slow), but for those that want a fast machine
+	lab/install-vm $(ARCH)
+	GOARCH=$(or $(ARCH),amd64) lab/suite-build dist/lab
 	for suite in $(or $(SUITES),bookworm); do \
-		lab/vm --suite $$suite --mem 3072 --timeout 2700 --add dist/lab:/lab/suite --add lab/suite:/lab/run-suite -- \
+		lab/vm --arch $(or $(ARCH),amd64) --suite $$suite --mem 3072 --timeout 2700 --add dist/lab:/lab/suite --add lab/suite:/lab/run-suite -- \
 			/lab/run-suite /lab/suite -test.skip 'TestLong|TestShipped|$(SIMULATED)' || exit; \
 	done
 

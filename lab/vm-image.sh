@@ -2,7 +2,7 @@
 # vm-image.sh: the cached Debian images of lab/vm, and its scratch directories.
 # Sourced by lab/vm, which provides fail.
 #
-# The cache holds one directory for each image, SUITE-KEY; the key is a digest of
+# The cache holds one directory for each image, [arm64-]SUITE-KEY; the key is a digest of
 # vm-build, so that a change there builds anew. It appears by one rename, complete.
 # Every run holds a shared lock on it; an image of another key is removed as soon
 # as nobody holds it.
@@ -10,11 +10,11 @@ here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 cache=$(realpath -m "${BRAINJAR_LAB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/brainjar-lab}")
 scratch='' machine='' builder=''
 
-# need_tools: end unless this machine has the programs that lab/vm runs.
+# need_tools EMULATOR: end unless this machine has the programs that lab/vm runs.
 need_tools() {
 	local tool missing=()
 	[[ $(uname -m) == x86_64 ]] || fail 69 "this recipe is for x86-64, this machine is $(uname -m)"
-	for tool in qemu-system-x86_64 qemu-img mmdebstrap mke2fs tar flock setpriv unshare; do
+	for tool in "$1" qemu-img mmdebstrap mke2fs tar flock setpriv unshare; do
 		type -P "$tool" >/dev/null || missing+=("$tool")
 	done
 	((${#missing[@]} == 0)) || fail 69 "not installed here: ${missing[*]}; lab/install-vm installs them"
@@ -69,9 +69,9 @@ image_dir() {
 hold_image() {
 	local dir guard held old kernel_dir=()
 	# Debian 11 has lost its own kernel packages: it runs on the kernel of Debian 12.
-	if [[ $1 == bullseye ]]; then
-		hold_image bookworm
-		kernel_dir=("$(image_dir bookworm)")
+	if [[ $1 == *bullseye ]]; then
+		hold_image "${1/bullseye/bookworm}"
+		kernel_dir=("$(image_dir "${1/bullseye/bookworm}")")
 	fi
 	dir=$(image_dir "$1")
 	exec {guard}>"$cache/$1.lock"
@@ -94,10 +94,10 @@ hold_image() {
 # and mount namespace that dies with it: nothing is left, whatever happens.
 build_image() {
 	((EUID == 0)) || fail 69 "building the image of $1 needs root (using it does not)"
-	printf 'lab/vm: building the image of %s, once; it takes about a minute\n' "$1" >&2
+	printf 'lab/vm: building the image of %s, once; it takes a minute, and for arm64 many\n' "$1" >&2
 	mkdir "$scratch/image"
 	setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc \
-		timeout 1000 "$here/vm-build" "$1" "$scratch/image" "${@:3}" >"$scratch/build.log" 2>&1 &
+		timeout 3000 "$here/vm-build" "$1" "$scratch/image" "${@:3}" >"$scratch/build.log" 2>&1 &
 	builder=$!
 	wait "$builder" || {
 		tail -n 20 "$scratch/build.log" >&2

@@ -40,7 +40,7 @@ func TestLongFigures(t *testing.T) {
 	if watts := r.Joules / r.Seconds; watts < 9.2 || watts > 9.3 || r.Seconds < 15 || r.Seconds > 29 { // VDD_IN: 4984 mV, 1856 mA
 		t.Errorf("%.1f J in %.1f s", r.Joules, r.Seconds)
 	}
-	if why, err := run(shippedBinary(t), "why", "felt"); err != nil || !strings.Contains(why, "tainted: over-current 2") || !strings.Contains(why, "It was at most 68.0 °C hot (tj-thermal) and took ") {
+	if why, err := run(shippedBinary(t), "why", "felt"); err != nil || !strings.Contains(why, "tainted: over-current 2") || !strings.Contains(why, "It was at most 68.0 °C hot (tj-thermal), had over-current 2 times and took ") {
 		t.Errorf("%v\n%s", err, why)
 	}
 	t.Logf("%+v", r)

@@ -109,6 +109,7 @@ func (w *world) check() (v verdict) {
 		case r.EndedAt == nil || r.Result == nil:
 			v.lost++
 			w.Errorf("lost: the end of run %d of %s", e.run, e.experiment)
+		case e.ended && w.touched[e.experiment] && *r.Result == "stopped": // between its last word and its exit
 		case e.ended && (r.ExitCode == nil || *r.ExitCode != e.code):
 			v.miscounted++
 			w.Errorf("miscounted: run %d of %s exited with %d, the ledger says %s", r.Run, e.experiment, e.code, *r.Result)

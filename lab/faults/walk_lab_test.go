@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -99,7 +100,7 @@ func (w *world) step(killsOnly bool) {
 	w.lives()
 	choices := []func(){w.killSoon, w.killAt(afterStart), w.killAt(beforeEnd), w.killAt(beforeForget), w.killAt(beforeStart)}
 	if !killsOnly {
-		choices = append(choices, w.reexec, w.reload, w.restartBus, w.leave, w.restartUnit, w.fillDisk, w.overwrite, w.deleteLedger, w.failSensors)
+		choices = append(choices, w.reexec, w.reload, w.restartBus, w.leave, w.restartUnit, w.stopAndStart, w.holdAndRelease, w.fillDisk, w.overwrite, w.deleteLedger, w.failSensors)
 	}
 	choices[w.random.IntN(len(choices))]()
 }
@@ -187,6 +188,72 @@ func (w *world) restartUnit() {
 	id := fmt.Sprintf("loop%d", w.random.IntN(2)) // the others are left alone
 	w.touched[id] = true
 	_, _ = w.command("systemctl", "restart", "brainjar-"+id+".service") // it may not run just now
+}
+
+// stopAndStart stops an experiment through brainjar, and starts it again. What was
+// acknowledged holds meanwhile, also for another brainjar.
+func (w *world) stopAndStart() {
+	w.fault("stop and start")
+	id := w.orderly()
+	w.order("stop", id)
+	w.perhapsKill("stopped")
+	w.phase(id, "stopped")
+	w.order("start", id)
+}
+
+// holdAndRelease holds an experiment, and lets it go on.
+func (w *world) holdAndRelease() {
+	w.fault("hold and release")
+	id := w.orderly()
+	w.order("hold", id)
+	w.await(id+" is held", 20*time.Second, func() bool {
+		out, err := w.command(w.binary, "status", id)
+		return err == nil && strings.Contains(out, "held")
+	})
+	w.perhapsKill("held")
+	w.phase(id, "held")
+	w.order("release", id)
+}
+
+// orderly is an experiment that is given orders.
+func (w *world) orderly() string {
+	id := fmt.Sprintf("loop%d", 2+w.random.IntN(2))
+	w.touched[id] = true
+	return id
+}
+
+// order gives brainjar an order, as soon as it takes one.
+func (w *world) order(words ...string) {
+	w.Helper()
+	w.await(strings.Join(words, " "), 30*time.Second, func() bool {
+		_, err := w.command(w.binary, words...)
+		return err == nil
+	})
+}
+
+// perhapsKill lets another brainjar find what the one before was told, every other time.
+func (w *world) perhapsKill(place string) {
+	w.Helper()
+	if w.random.IntN(2) == 0 {
+		w.kill()
+		w.kills[place]++
+		w.begin("")
+	}
+}
+
+// phase fails unless an experiment is in a phase, which brainjar tells as soon as it
+// serves.
+func (w *world) phase(id, want string) {
+	w.Helper()
+	var out string
+	w.await("brainjar tells of "+id, 30*time.Second, func() bool {
+		var err error
+		out, err = w.command(w.binary, "status", id)
+		return err == nil
+	})
+	if !strings.Contains(out, want) {
+		w.Errorf("%s is not %s:\n%s", id, want, out)
+	}
 }
 
 // fillDisk leaves the ledger no room for a while.
