@@ -241,17 +241,17 @@ func (w *world) perhapsKill(place string) {
 	}
 }
 
-// phase fails unless an experiment is in a phase, which brainjar tells as soon as it
-// serves.
+// phase fails unless brainjar, once it knows what runs, says that an experiment is in a
+// phase, or will be when its run has ended.
 func (w *world) phase(id, want string) {
 	w.Helper()
 	var out string
 	w.await("brainjar tells of "+id, 30*time.Second, func() bool {
 		var err error
 		out, err = w.command(w.binary, "status", id)
-		return err == nil
+		return err == nil && !strings.Contains(out, "not ready") && !strings.Contains(out, " stopping ")
 	})
-	if !strings.Contains(out, want) {
+	if !strings.Contains(out, " "+want+" ") {
 		w.Errorf("%s is not %s:\n%s", id, want, out)
 	}
 }
