@@ -14,16 +14,16 @@ import (
 // Who ran, and lost its slot by no doing of its own, is before those that still wait for
 // theirs; and they have waited since they came, however often brainjar began.
 func TestWhatRanKeepsItsPlace(t *testing.T) {
-	again := func(st stage, h *house, text string) *house {
+	again := func(st stage, text string) *house {
 		st.first = hot(60)
-		h = st.begin(text)
+		h := st.begin(text)
 		h.awaitReady()
 		return h
 	}
 	for name, loses := range map[string]func(st stage, h *house, fake *transienttest.Fake, text string) *house{
 		"drain": func(st stage, h *house, _ *transienttest.Fake, text string) *house {
 			h.drain()
-			return again(st, h, text)
+			return again(st, text)
 		},
 		"drain, and again before its turn has come": func(st stage, h *house, _ *transienttest.Fake, text string) *house {
 			h.drain()
@@ -32,19 +32,19 @@ func TestWhatRanKeepsItsPlace(t *testing.T) {
 			h.awaitPhase(supervisor.Queued, time.Minute, "a")
 			time.Sleep(time.Minute)
 			h.drain()
-			return again(st, h, text)
+			return again(st, text)
 		},
 		"power cut": func(st stage, h *house, fake *transienttest.Fake, text string) *house {
 			h.kill()
 			fake.PowerCut()
 			st.book.boot = "two"
-			return again(st, h, text)
+			return again(st, text)
 		},
 		"drain of what was adopted": func(st stage, h *house, _ *transienttest.Fake, text string) *house {
 			h.kill()
-			h = again(st, h, text)
+			h = again(st, text)
 			h.drain()
-			return again(st, h, text)
+			return again(st, text)
 		},
 		"heat": func(_ stage, h *house, _ *transienttest.Fake, _ string) *house {
 			h.feel(86)
@@ -57,7 +57,7 @@ func TestWhatRanKeepsItsPlace(t *testing.T) {
 			h.awaitPhase(supervisor.Stopping, time.Minute, "a")
 			h.kill()
 			time.Sleep(time.Minute)
-			return again(st, h, text)
+			return again(st, text)
 		},
 		"memory": func(_ stage, h *house, _ *transienttest.Fake, _ string) *house {
 			h.memory(100*quantity.MiB, 10)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -44,8 +45,12 @@ func OpenReader(path string) (*Reader, error) {
 		db.SetMaxOpenConns(1)
 		var id int
 		if err = db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err == nil && id != applicationID {
+			err = errNotOurs
+			if blank(ctx, db) {
+				err = fmt.Errorf("nothing is in it yet: %w", fs.ErrNotExist)
+			}
 			_ = db.Close()
-			return nil, fmt.Errorf("cannot read %s: %w", path, errNotOurs)
+			return nil, fmt.Errorf("cannot read %s: %w", path, err)
 		}
 		if err == nil {
 			return &Reader{db: db, path: path, turn: turn, lacks: lacking(ctx, db)}, nil
@@ -54,6 +59,13 @@ func OpenReader(path string) (*Reader, error) {
 		failed = cmp.Or(failed, err)
 	}
 	return nil, fmt.Errorf("cannot read the ledger %s: %w", path, failed)
+}
+
+// blank reports whether nothing was ever written to a file: the power failed before.
+func blank(ctx context.Context, db *sql.DB) bool {
+	var tables int
+	err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables)
+	return err == nil && tables == 0
 }
 
 // sources are the data source names by which a ledger may be opened for reading,

@@ -4,10 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -171,5 +174,27 @@ func TestEventIDs(t *testing.T) {
 	}
 	if got := idsOf(r.EventsAfter(t.Context(), 9000, 3)); got != "[] <nil>" {
 		t.Errorf("after the last: %s", got)
+	}
+}
+
+// A file in which the power left nothing is no ledger yet; somebody else's database never is.
+func TestReadNothingYet(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "brainjar.db")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ledger.OpenReader(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an empty file: %v", err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec("CREATE TABLE other (x)"); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	if _, err := ledger.OpenReader(path); err == nil || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "no ledger of brainjar") {
+		t.Errorf("another database: %v", err)
 	}
 }
