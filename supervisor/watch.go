@@ -67,8 +67,7 @@ func (e *experiment) watched() bool {
 
 // credit gives each run its part of what was felt until at.
 func (s *Supervisor) credit(f feeling, at time.Time) {
-	var running []*experiment
-	var uses []use
+	running, uses := make([]*experiment, 0, len(s.experiments)), make([]use, 0, len(s.experiments))
 	for _, e := range s.experiments {
 		if e.watched() {
 			running = append(running, e)
