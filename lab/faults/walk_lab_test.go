@@ -164,6 +164,7 @@ func (w *world) restartBus() {
 	_, err := w.command("systemctl", "kill", "--signal=KILL", "dbus.service")
 	w.must(err)
 	time.Sleep(w.between(0, time.Second))
+	_, _ = w.command("systemctl", "reset-failed", "dbus.service") // how often it may be started is not what is tried
 	_, err = w.command("systemctl", "restart", "dbus.service")
 	w.must(err)
 }
