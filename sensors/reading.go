@@ -3,6 +3,8 @@ package sensors
 import (
 	"encoding/json"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"brainjar/internal/quantity"
@@ -54,6 +56,13 @@ func (r Reading) Throttled() []string {
 		}
 	}
 	return types
+}
+
+// Fails reports whether a source could not be read whose name begins with one of these.
+func (r Reading) Fails(sources ...string) bool {
+	return slices.ContainsFunc(r.Problems, func(p Problem) bool {
+		return slices.ContainsFunc(sources, func(begin string) bool { return strings.HasPrefix(p.Source, begin) })
+	})
 }
 
 // Problem is a source that could not be read.

@@ -16,7 +16,7 @@ import (
 func TestDetachedLetsStreamsGo(t *testing.T) {
 	onFake(t, func(st stage, _ *transienttest.Fake) {
 		h := st.begin(head)
-		h.await("it is ready", time.Minute, func() bool { return h.report().Ready })
+		h.awaitReady()
 		var streams supervisor.Streams
 		for i := range streams {
 			var err error

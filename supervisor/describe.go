@@ -87,8 +87,8 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// times writes "once", "5 times".
-func times(n int) string {
+// Times writes how often something happened: "once", "5 times".
+func Times(n int) string {
 	if n == 1 {
 		return "once"
 	}

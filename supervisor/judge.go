@@ -104,7 +104,7 @@ func Judge(e Ending, p RestartPolicy) Next {
 		next.Requeues = e.Requeues + 1
 		next.Phase, next.InPlace, next.Reason = Queued, e.Cause != CauseGPUMemory, fmt.Sprintf("stopped for %s, requeued (%d of %d)", e.Cause, next.Requeues, p.MaxRequeues)
 		if next.Requeues > p.MaxRequeues {
-			next.Phase, next.InPlace, next.Reason = Held, false, fmt.Sprintf("stopped for %s more than %s, which is enough", e.Cause, times(p.MaxRequeues))
+			next.Phase, next.InPlace, next.Reason = Held, false, fmt.Sprintf("stopped for %s more than %s, which is enough", e.Cause, Times(p.MaxRequeues))
 		}
 		if e.Why != "" {
 			next.Reason += ": " + e.Why

@@ -54,8 +54,8 @@ func (s *Supervisor) LogTerms(ctx context.Context) (runlog.Terms, error) {
 		}
 		for _, o := range s.orphans {
 			limits := orphanLogs
-			limits.Live = o.unit.Run
-			t.Experiments[o.unit.Experiment] = limits
+			limits.Live = o.found.Unit.Run
+			t.Experiments[o.found.Unit.Experiment] = limits
 		}
 		return t, nil
 	})

@@ -16,7 +16,6 @@ import (
 // configured with is not known any more; but systemd still knows its
 // stop_timeout.
 type orphan struct {
-	unit  transient.Unit
 	found transient.Started // as systemd told of it last
 	run   int               // its number, if the ledger knows the invocation; 0: it does not
 	holds quantity.Bytes    // memory: its limit
@@ -30,28 +29,28 @@ type orphan struct {
 
 // foundOrphan takes a unit that runs and belongs to nobody.
 func (s *Supervisor) foundOrphan(ev transient.Started) {
-	if known := s.orphans[ev.Unit.Name]; known != nil && known.unit.Invocation == ev.Unit.Invocation {
-		known.unit, known.found, known.holds = ev.Unit, ev, max(known.holds, ev.Effective.MemoryMax)
+	if known := s.orphans[ev.Unit.Name]; known != nil && known.found.Unit.Invocation == ev.Unit.Invocation {
+		known.found, known.holds = ev, max(known.holds, ev.Effective.MemoryMax)
 		return // told again: after a reconnection, or because it was loading
 	}
-	o := &orphan{unit: ev.Unit, found: ev, holds: ev.Effective.MemoryMax}
+	o := &orphan{found: ev, holds: ev.Effective.MemoryMax}
 	if r := s.openRun(ev.Unit.Invocation); r != nil {
 		o.run = r.Run
 	}
 	s.orphans[ev.Unit.Name] = o
 	if s.frozenByHeat(ev.Unit) {
-		s.command(func(ctx context.Context) error { return s.Freezer.Thaw(ctx, o.unit.Name) }, func(err error) {
+		s.command(func(ctx context.Context) error { return s.Freezer.Thaw(ctx, o.found.Unit.Name) }, func(err error) {
 			if err != nil && s.ctx.Err() == nil {
-				s.Log.Warn("order failed", "unit", o.unit.Name, "order", "thaw", "err", err)
+				s.Log.Warn("order failed", "unit", o.found.Unit.Name, "order", "thaw", "err", err)
 			}
 		})
 	}
 	const words = "no experiment of the configuration owns a unit that runs"
 	if s.Config.Supervisor.KeepOrphans {
-		s.Log.Warn(words+", it is left running", "unit", o.unit.Name, "experiment", o.unit.Experiment, "memory_max", o.holds)
+		s.Log.Warn(words+", it is left running", "unit", o.found.Unit.Name, "experiment", o.found.Unit.Experiment, "memory_max", o.holds)
 		return
 	}
-	s.Log.Warn(words+", it is stopped", "unit", o.unit.Name, "experiment", o.unit.Experiment)
+	s.Log.Warn(words+", it is stopped", "unit", o.found.Unit.Name, "experiment", o.found.Unit.Experiment)
 	o.ending = true
 	if s.synced {
 		s.endOrphan(o)
@@ -62,7 +61,7 @@ func (s *Supervisor) foundOrphan(ev transient.Started) {
 // kept meanwhile, as a brainjar that starts would find it.
 func (s *Supervisor) takeBack(e *experiment) bool {
 	for name, o := range s.orphans {
-		if o.unit.Experiment != e.cfg.ID || o.ending {
+		if o.found.Unit.Experiment != e.cfg.ID || o.ending {
 			continue
 		}
 		delete(s.orphans, name)
@@ -90,7 +89,7 @@ func (s *Supervisor) endOrphans() {
 // also when brainjar leaves or dies. While systemd waits for brainjar's own unit
 // to stop it would wait for that first, so signals must do.
 func (s *Supervisor) endOrphan(o *orphan) {
-	name := o.unit.Name
+	name := o.found.Unit.Name
 	switch {
 	case o.killed:
 		s.orphanOrder(o, stopMargin, func(ctx context.Context) error {
@@ -120,7 +119,7 @@ func (s *Supervisor) orphanOrder(o *orphan, limit time.Duration, order func(cont
 			limit = stopMargin
 		}
 		if o.failed && !before {
-			s.Log.Error("cannot stop, tried again", "unit", o.unit.Name, "err", err)
+			s.Log.Error("cannot stop, tried again", "unit", o.found.Unit.Name, "err", err)
 		}
 		o.due = time.Now().Add(limit)
 	})
@@ -136,7 +135,7 @@ func (s *Supervisor) tickOrphans(now time.Time, next *time.Time) {
 		case now.Before(o.due):
 			*next = earlier(*next, o.due)
 		case s.leaving.ending && !o.failed && !o.killed:
-			s.Log.Warn("killing", "unit", o.unit.Name)
+			s.Log.Warn("killing", "unit", o.found.Unit.Name)
 			o.killed = true
 			s.endOrphan(o)
 		default:
@@ -170,7 +169,7 @@ func (s *Supervisor) endingOrphans() []string {
 
 // orphanGone takes the end of a unit that belonged to nobody.
 func (s *Supervisor) orphanGone(u transient.Unit) {
-	if o := s.orphans[u.Name]; o != nil && o.unit.Invocation == u.Invocation {
+	if o := s.orphans[u.Name]; o != nil && o.found.Unit.Invocation == u.Invocation {
 		delete(s.orphans, u.Name)
 		s.progress()
 	}

@@ -200,7 +200,7 @@ func (s *Supervisor) loseRest() {
 
 func (s *Supervisor) orphaned(invocation string) bool {
 	for _, o := range s.orphans {
-		if o.unit.Invocation == invocation {
+		if o.found.Unit.Invocation == invocation {
 			return true
 		}
 	}

@@ -80,7 +80,7 @@ func (s *Supervisor) measure(now time.Time) {
 		}
 	}
 	for _, o := range s.orphans {
-		units = append(units, o.unit)
+		units = append(units, o.found.Unit)
 	}
 	if len(units) == 0 || !queued && now.Sub(s.measuredAt) < measureEvery {
 		return
@@ -105,8 +105,8 @@ func (s *Supervisor) measure(now time.Time) {
 			}
 		}
 		for _, o := range s.orphans {
-			if u, known := uses[o.unit.Invocation]; known {
-				o.uses = o.uses.next(u, at, o.unit.Since)
+			if u, known := uses[o.found.Unit.Invocation]; known {
+				o.uses = o.uses.next(u, at, o.found.Unit.Since)
 			}
 		}
 	})

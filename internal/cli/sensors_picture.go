@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -149,9 +148,6 @@ func pressure(p sensors.Pressure) string {
 // lacking are the kinds of sensors that this machine has not. Nothing is said of a kind
 // that something tells of which fails.
 func lacking(s control.Sensors) [][]string {
-	fails := func(source string) bool {
-		return slices.ContainsFunc(s.Problems, func(p sensors.Problem) bool { return strings.HasPrefix(p.Source, source) })
-	}
 	_, hasMode := s.PowerMode.Get()
 	_, hasEMC := s.EMC.Get()
 	_, hasPressure := s.Pressure.CPU.Some.Get()
@@ -174,7 +170,7 @@ func lacking(s control.Sensors) [][]string {
 		{s.Memory.SwapTotal > 0 || s.Memory.State != sensors.OK, nil, "swap", "there is none"},
 		{hasPressure, []string{"pressure"}, "waiting (PSI)", "this kernel does not tell"},
 	} {
-		if !kind.there && !slices.ContainsFunc(kind.sources, fails) {
+		if !kind.there && !s.Fails(kind.sources...) {
 			rows = append(rows, []string{kind.name, kind.why})
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"brainjar/internal/ledger"
 	"brainjar/internal/quantity"
+	"brainjar/supervisor"
 )
 
 // figures are what an explanation needs of what a run has felt; nil is not known.
@@ -35,7 +36,7 @@ func (x *explanation) felt(f figures, subject string) {
 		words = append(words, fmt.Sprintf("used at most %s of the GPU's memory", f.GPUMemoryPeak))
 	}
 	if f.OverCurrentEvents != nil && *f.OverCurrentEvents > 0 {
-		words = append(words, fmt.Sprintf("had over-current %s", times(*f.OverCurrentEvents)))
+		words = append(words, fmt.Sprintf("had over-current %s", supervisor.Times(*f.OverCurrentEvents)))
 	}
 	if f.EnergyJoules != nil && f.EnergySeconds != nil && *f.EnergySeconds > 0 {
 		energy := fmt.Sprintf("took %s, %.1f W on average", joules(*f.EnergyJoules), *f.EnergyJoules / *f.EnergySeconds)
@@ -50,14 +51,6 @@ func (x *explanation) felt(f figures, subject string) {
 	if len(words) > 0 {
 		x.say("%s %s.", subject, words[0])
 	}
-}
-
-// times is how often something happened.
-func times(n int) string {
-	if n == 1 {
-		return "once"
-	}
-	return fmt.Sprintf("%d times", n)
 }
 
 // tainted are the words about measurements that are in doubt, or "".

@@ -55,7 +55,7 @@ func gpu(m Machine) []Check {
 		c.Words = fmt.Sprintf("%d device nodes: %s", len(paths), some(paths))
 	case m.Reading.Board.Jetson():
 		c.Verdict, c.Words, c.Hint = Fail, "there is a GPU, and no device node of it", "its driver is not loaded: `lsmod | grep -i nv`, and install nvidia-l4t-core"
-	case len(cards) > 0 || fails(m.Reading, "nvidia"):
+	case len(cards) > 0 || m.Reading.Fails("nvidia"):
 		c.Verdict, c.Words, c.Hint = Fail, "there is a GPU, and no device node of it", "not all of the card's driver is loaded: `ls -l /dev/nvidia* /dev/kfd`, and install what is missing"
 	case len(m.Reading.GPUs) > 0:
 		c.Words = "of a kind that gpu = true knows no device nodes of; `devices` can name them"

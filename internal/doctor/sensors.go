@@ -72,13 +72,6 @@ func senses(m Machine) []sense {
 	return list
 }
 
-// fails says whether a source whose name begins with one of these fails.
-func fails(r sensors.Reading, sources ...string) bool {
-	return slices.ContainsFunc(r.Problems, func(p sensors.Problem) bool {
-		return slices.ContainsFunc(sources, func(begin string) bool { return strings.HasPrefix(p.Source, begin) })
-	})
-}
-
 // felt is what the machine feels and what it does not, and what fails.
 func felt(m Machine) []Check {
 	if m.ReadingError != nil {
@@ -90,7 +83,7 @@ func felt(m Machine) []Check {
 		switch {
 		case s.state == sensors.OK:
 			found = append(found, s.found)
-		case s.state == sensors.Failed || fails(m.Reading, s.sources...): // which is told below
+		case s.state == sensors.Failed || m.Reading.Fails(s.sources...): // which is told below
 		case s.hint != "":
 			list = append(list, Check{s.kind, Warn, s.without, s.hint})
 		default:

@@ -64,8 +64,7 @@ func OpenReader(path string) (*Reader, error) {
 // blank reports whether nothing was ever written to a file: the power failed before.
 func blank(ctx context.Context, db *sql.DB) bool {
 	var tables int
-	err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables)
-	return err == nil && tables == 0
+	return countTables(ctx, db, &tables) == nil && tables == 0
 }
 
 // sources are the data source names by which a ledger may be opened for reading,

@@ -108,7 +108,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return err
 	}
-	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
+	if err := countTables(ctx, db, &tables); err != nil {
 		return err
 	}
 	switch {
@@ -123,6 +123,11 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		}
 	}
 	return nil
+}
+
+// countTables counts what a database has of tables, and of their indexes.
+func countTables(ctx context.Context, db *sql.DB, tables *int) error {
+	return db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(tables)
 }
 
 func step(ctx context.Context, db *sql.DB, version int) error {
