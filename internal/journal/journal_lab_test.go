@@ -46,19 +46,33 @@ func experiment(t *testing.T) string {
 	return id
 }
 
-func command(t *testing.T, name string, args ...string) {
+func command(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, name, args...).CombinedOutput(); err != nil {
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
 		t.Fatalf("%s %q: %v\n%s", name, args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// systemdRun runs a command as a unit, and returns when the name of that is free again:
+// systemd forgets a unit some time after its end.
+func systemdRun(t *testing.T, unit string, args ...string) {
+	t.Helper()
+	command(t, "systemd-run", append([]string{"--quiet", "--collect", "--slice=brainjar.slice", "--unit=" + unit}, args...)...)
+	for end := time.Now().Add(patience); command(t, "systemctl", "show", "--property=LoadState", unit) != "LoadState=not-found"; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s is not forgotten", unit)
+		}
 	}
 }
 
 // runs runs a shell script as the unit of an experiment.
 func runs(t *testing.T, id string, run int, script string) {
 	t.Helper()
-	command(t, "systemd-run", "--quiet", "--wait", "--collect", "--slice=brainjar.slice", "--unit=brainjar-"+id+".service",
+	systemdRun(t, "brainjar-"+id+".service", "--wait",
 		fmt.Sprintf("--property=LogExtraFields=BRAINJAR_RUN=%d", run), "/bin/sh", "-c", script)
 }
 
@@ -131,8 +145,7 @@ const awaited = `{ echo "scope %d, $INVOCATION_ID"; timeout 30 sh -c 'until jour
 func TestRealInvocation(t *testing.T) {
 	id := experiment(t)
 	for i := range 2 {
-		command(t, "systemd-run", "--quiet", "--collect", "--scope", "--slice=brainjar.slice", "--unit=brainjar-"+id+".scope",
-			"/bin/sh", "-c", fmt.Sprintf(awaited, i, id, i))
+		systemdRun(t, "brainjar-"+id+".scope", "--scope", "/bin/sh", "-c", fmt.Sprintf(awaited, i, id, i))
 	}
 	command(t, "journalctl", "--sync")
 	messages, err := all(t.Context(), Query{Experiments: []string{id}})
