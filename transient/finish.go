@@ -8,14 +8,15 @@ import (
 	"time"
 )
 
-// ending gathers what is known of the end of the newest invocation.
-func (t *tracked) ending(f *facts, r *record) ending {
+// ending gathers what is known of the end of a unit's newest invocation.
+func (m *Manager) ending(t *tracked, f *facts, r *record) ending {
 	if f != nil {
 		f.limits = t.times
 	}
 	return ending{
 		facts: f, record: r, asked: t.asked, refusal: t.refusal,
 		peak: t.peak, cpu: t.cpu, scope: t.unit.Kind == Scope,
+		early: m.host.activeEarly(), seen: t.executed,
 	}
 }
 
@@ -31,7 +32,7 @@ func (m *Manager) finish(t *tracked, f *facts) {
 
 // conclude sends Ended, at once or when the journal has settled a doubt.
 func (m *Manager) conclude(t *tracked, f *facts, r *record) {
-	o, doubt := classify(t.ending(f, r))
+	o, doubt := classify(m.ending(t, f, r))
 	if o.Ended.IsZero() {
 		o.Ended = time.Now()
 	}

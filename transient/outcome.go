@@ -67,6 +67,8 @@ type ending struct {
 	peak    quantity.Bytes // highest use that this Manager read
 	cpu     time.Duration  // last that this Manager read
 	scope   bool           // the exit status of a scope's process may be unknown
+	early   bool           // that it was active does not say that the program was executed
+	seen    bool           // this Manager saw the program run
 }
 
 // classify says how an invocation ended. doubt is true where only the journal
@@ -108,8 +110,9 @@ func classify(e ending) (o Outcome, doubt bool) {
 	if o.Result == OOMKill {
 		o.OOMKills = max(o.OOMKills, 1)
 	}
+	ran := e.seen || f.wasActive && !e.early
 	doubt = o.Result == StartFailed && e.refusal == "" ||
-		o.Result == ExitCode && !f.wasActive && o.ExitCode >= firstSpawnStatus && o.ExitCode <= lastSpawnStatus
+		o.Result == ExitCode && !ran && o.ExitCode >= firstSpawnStatus && o.ExitCode <= lastSpawnStatus
 	return o, doubt
 }
 

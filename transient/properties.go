@@ -100,7 +100,7 @@ func properties(spec Spec, host Host, recorder []string) ([]sddbus.Property, []s
 		errs = append(errs, addScope(&props, spec, host))
 	} else {
 		errs = append(errs, addIdentity(&props, spec, host))
-		addExec(&props, spec, recorder)
+		addExec(&props, spec, host, recorder)
 		addStreams(&props, spec)
 		more, err := addSandbox(&props, spec, host)
 		warnings = append(warnings, more...)
@@ -115,8 +115,12 @@ func properties(spec Spec, host Host, recorder []string) ([]sddbus.Property, []s
 }
 
 // addExec adds what is run, and when and how it is ended.
-func addExec(props *propertyList, spec Spec, recorder []string) {
-	props.add("Type", string(cmp.Or(spec.Ready, ReadyExec)))
+func addExec(props *propertyList, spec Spec, host Host, recorder []string) {
+	ready := string(cmp.Or(spec.Ready, ReadyExec))
+	if ready == string(ReadyExec) && host.activeEarly() {
+		ready = "simple"
+	}
+	props.add("Type", ready)
 	props.add("ExecStart", command(spec.Command, false))
 	if len(recorder) > 0 {
 		props.add("ExecStopPost", command(recorder, true))

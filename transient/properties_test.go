@@ -311,6 +311,22 @@ func TestPlainSpec(t *testing.T) {
 	}
 }
 
+// TestType: a systemd that loops for ever over Type=exec is not asked for it.
+func TestType(t *testing.T) {
+	for version, want := range map[int]string{245: "simple", 247: "simple", 248: "simple", 249: "exec", 257: "exec"} {
+		host := debian12
+		host.Version = version
+		for ready, want := range map[Ready]string{"": want, ReadyExec: want, ReadyNotify: "notify"} {
+			spec := fullSpec()
+			spec.Ready = ready
+			props, _, err := properties(spec, host, recorder)
+			if got := sent(props, "Type"); got != want || err != nil {
+				t.Errorf("systemd %d, ready %q: Type = %v, want %s, %v", version, ready, got, want, err)
+			}
+		}
+	}
+}
+
 func TestScopeProperties(t *testing.T) {
 	spec := fullSpec()
 	spec.Kind, spec.Sandbox, spec.Ready, spec.Watchdog = Scope, SandboxOff, ReadyExec, 0

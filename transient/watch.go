@@ -27,18 +27,20 @@ type tracked struct {
 	service     serviceState
 	said        string // the status text that was told last
 
-	since   uint64   // monotonic µs: what began before is an older invocation
-	began   uint64   // monotonic µs: when this invocation began
-	begins  uint32   // the job that starts this invocation; 0: not seen
-	order   *order   // the Start that waits for the unit
-	started bool     // Started was sent for this invocation
-	ended   bool     // Ended was sent for this invocation
-	doubted *Outcome // while the journal is asked whether it ended so
-	asked   bool     // Stop was called
-	refusal string
-	peak    quantity.Bytes
-	cpu     time.Duration
-	scope   *scopeProcess // of a scope that this Manager started
+	since    uint64   // monotonic µs: what began before is an older invocation
+	began    uint64   // monotonic µs: when this invocation began
+	begins   uint32   // the job that starts this invocation; 0: not seen
+	order    *order   // the Start that waits for the unit
+	executed bool     // its program was seen to run
+	awaited  bool     // it is looked whether its program runs
+	started  bool     // Started was sent for this invocation
+	ended    bool     // Ended was sent for this invocation
+	doubted  *Outcome // while the journal is asked whether it ended so
+	asked    bool     // Stop was called
+	refusal  string
+	peak     quantity.Bytes
+	cpu      time.Duration
+	scope    *scopeProcess // of a scope that this Manager started
 }
 
 // errHung is the reason for giving up a connection that does not answer.
@@ -210,6 +212,7 @@ func (m *Manager) apply(c *conn, t *tracked, s unitState, found bool) {
 	case s.over():
 		f := s.facts(t.service)
 		m.finish(t, &f)
+	case !found && s.running() && !t.started && !m.hasExecuted(c, t):
 	case s.running() && !t.started, found && s.active == "deactivating" && !t.started:
 		m.begin(c, t, found)
 	case found && s.active == "activating":
@@ -294,7 +297,7 @@ func (m *Manager) succeed(t *tracked) {
 	if t.doubted != nil {
 		m.send(t, *t.doubted) // as it looked, without waiting for the journal
 	}
-	t.started, t.ended, t.asked = false, false, false
+	t.executed, t.awaited, t.started, t.ended, t.asked = false, false, false, false, false
 	t.refusal, t.said, t.peak, t.cpu, t.unit.Frozen = "", "", 0, 0, false
 }
 

@@ -45,6 +45,7 @@ func TestStoppedWhileStarting(t *testing.T) {
 // ready at last; what it says after that is.
 func TestStatusOfFound(t *testing.T) {
 	m := New(Options{RecordDir: t.TempDir()})
+	m.host.Version = 252
 	u := &tracked{unit: Unit{Name: "brainjar-x.service", Experiment: "x", Run: 1, Kind: Service}}
 	m.units[unitPath(u.unit.Name)] = u
 	state := unitState{invocation: anInvocation, began: 10, changed: 11, active: "activating"}

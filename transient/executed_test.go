@@ -1,0 +1,77 @@
+package transient
+
+import (
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestExecution: the flags of a process tell whether it has executed a program; its name
+// can be anything.
+func TestExecution(t *testing.T) {
+	for stat, want := range map[string]execution{
+		"7 ((a) b 64) R 1 7 7 0 -1 64 0 0":     forked, // PF_FORKNOEXEC
+		"7 (systemd) S 1 7 7 0 -1 4194368":     forked, // with PF_RANDOMIZE
+		"7 (python3) S 1 7 7 0 -1 4194304 0 0": executed,
+		"7 (python3) S 1 7 7 0 -1 x 0 0":       executed, // of a kernel that says it in another way
+		"7 (python3) Z 1 7 7 0 -1 4194368 0 0": over,
+		"7 (python3) X 1 7 7 0 -1 4194304 0 0": over,
+		"7 (python3)":                          over,
+		"":                                     over,
+	} {
+		if got := parseExecution([]byte(stat)); got != want {
+			t.Errorf("%q: %d, want %d", stat, got, want)
+		}
+	}
+	if got := readExecution(os.Getpid()); got != executed {
+		t.Errorf("this test: %d", got)
+	}
+	if got := readExecution(0); got != over {
+		t.Errorf("no process: %d", got)
+	}
+}
+
+// TestBeginsWhenExecuted: a unit that is active before its program runs begins once, when
+// that is executed; one that ends before never began.
+func TestBeginsWhenExecuted(t *testing.T) {
+	for name, pids := range map[string][]int{"at once": {os.Getpid()}, "later": {0, os.Getpid()}, "never": {0, 0}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := New(Options{RecordDir: t.TempDir()})
+				m.host.Version, m.ctx = firstExec-1, t.Context()
+				u := &tracked{unit: Unit{Name: "brainjar-x.service", Experiment: "x", Run: 1, Kind: Service}}
+				apply := func(s unitState, pid int) {
+					m.mu.Lock()
+					defer m.mu.Unlock()
+					u.service = serviceState{mainPID: pid, result: "success", code: cldExited}
+					m.apply(nil, u, s, false)
+				}
+				state := unitState{invocation: anInvocation, began: 10, changed: 11, active: "active"}
+				for _, pid := range pids {
+					apply(state, pid)
+					time.Sleep(time.Minute)
+				}
+				state.active, state.changed = "inactive", 12
+				apply(state, 0)
+				started, ended := 0, 0
+				for {
+					event, ok := m.stream.take()
+					if !ok {
+						break
+					}
+					switch event.(type) {
+					case Started:
+						started++
+					case Ended:
+						ended++
+					}
+				}
+				if want := min(1, pids[len(pids)-1]); started != want || ended != 1 {
+					t.Errorf("began %d times, want %d; ended %d times", started, want, ended)
+				}
+				time.Sleep(time.Minute) // nobody looks at it any more
+			})
+		})
+	}
+}
