@@ -82,7 +82,7 @@ func classify(e ending) (o Outcome, doubt bool) {
 	o = Outcome{ExitCode: -1, MemoryPeak: e.peak, CPUTime: e.cpu, StopRequested: e.asked}
 	f := e.facts
 	if r := e.record; r != nil {
-		if f == nil {
+		if f == nil && r.ServiceResult != "" {
 			known := r.facts()
 			f = &known
 		}

@@ -71,6 +71,7 @@ func TestClassify(t *testing.T) {
 		{"nobody knows", ending{peak: 5}, Outcome{Result: Lost, ExitCode: -1, MemoryPeak: 5}, false},
 		{"the record alone", ending{record: &record{ServiceResult: "exit-code", ExitCode: "exited", ExitStatus: "9", Active: time.Unix(1, 0), CPUTime: 3}},
 			Outcome{Result: ExitCode, ExitCode: 9, CPUTime: 3}, false},
+		{"a record that could not be trusted", ending{record: &record{OOMKills: 0, MemoryPeak: 7}}, Outcome{Result: Lost, ExitCode: -1, MemoryPeak: 7}, false},
 		{"the record alone, of a signal", ending{record: &record{ServiceResult: "success", ExitCode: "killed", ExitStatus: "HUP"}},
 			Outcome{Result: Signal, ExitCode: -1, Signal: syscall.SIGHUP}, false},
 		{"the higher peak", ending{facts: exited("success", 0), peak: 9, record: &record{MemoryPeak: 5}},

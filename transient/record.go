@@ -28,7 +28,8 @@ type record struct {
 	Attempt    int    `json:"attempt"`
 	Invocation string `json:"invocation"`
 
-	// As systemd.exec(5) says of ExecStopPost.
+	// As systemd.exec(5) says of ExecStopPost; all are empty if systemd could not be asked
+	// and the environment is not trusted.
 	ServiceResult string `json:"service_result"`
 	ExitCode      string `json:"exit_code"`   // "exited", "killed" or "dumped"
 	ExitStatus    string `json:"exit_status"` // a number, or a signal such as "TERM"
@@ -49,8 +50,8 @@ type record struct {
 // waits for the end of the unit.
 const (
 	recorderLimit    = 5 * time.Second
-	recorderAskLimit = 1500 * time.Millisecond // for what it asks systemd
-	maxRecord        = 64 << 10                // bytes of a record file
+	recorderAskLimit = 3 * time.Second // for what it asks systemd
+	maxRecord        = 64 << 10        // bytes of a record file
 )
 
 // runRecorder is the hidden mode "record": DIR SCOPE EXPERIMENT RUN ATTEMPT
@@ -71,7 +72,8 @@ func runRecorder(args []string) int {
 const distrustEnvironment = "environment-files"
 
 func writeRecord(args []string, env func(string) string) error {
-	if len(args) != 5 && (len(args) != 6 || args[5] != distrustEnvironment) {
+	distrust := len(args) == 6 && args[5] == distrustEnvironment
+	if len(args) != 5 && !distrust {
 		return fmt.Errorf("cannot record: want DIR SCOPE EXPERIMENT RUN ATTEMPT")
 	}
 	dir, user := args[0], args[1] == "user"
@@ -82,14 +84,15 @@ func writeRecord(args []string, env func(string) string) error {
 	}
 	r := record{
 		Unit: UnitName(args[2], Service), Experiment: args[2], Run: run, Attempt: attempt,
-		Invocation:    env("INVOCATION_ID"),
-		ServiceResult: env("SERVICE_RESULT"), ExitCode: env("EXIT_CODE"), ExitStatus: env("EXIT_STATUS"),
-		Ended: time.Now(),
+		Invocation: env("INVOCATION_ID"), Ended: time.Now(),
+	}
+	if !distrust {
+		r.ServiceResult, r.ExitCode, r.ExitStatus = env("SERVICE_RESULT"), env("EXIT_CODE"), env("EXIT_STATUS")
 	}
 	r.measure()
 	ctx, cancel := context.WithTimeout(context.Background(), recorderAskLimit)
 	defer cancel()
-	r.ask(ctx, privateAddress(user), len(args) == 6)
+	r.ask(ctx, privateAddress(user), distrust)
 	return r.write(dir)
 }
 

@@ -52,6 +52,23 @@ func TestRecorder(t *testing.T) {
 	}
 }
 
+// TestRecordDistrusts: what an environment file could have set is no witness.
+func TestRecordDistrusts(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("XDG_RUNTIME_DIR", dir) // where no service manager is
+	lies := map[string]string{"INVOCATION_ID": anInvocation, "SERVICE_RESULT": "success", "EXIT_CODE": "exited", "EXIT_STATUS": "0"}
+	if err := writeRecord([]string{dir, "user", "x", "12", "3", distrustEnvironment}, func(name string) string { return lies[name] }); err != nil {
+		t.Fatal(err)
+	}
+	r, err := readRecord(dir, anInvocation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o, _ := classify(ending{record: r}); o.Result != Lost {
+		t.Errorf("%+v", o)
+	}
+}
+
 // TestRecordFiles: what is not a record of that invocation is refused.
 func TestRecordFiles(t *testing.T) {
 	dir := t.TempDir()
