@@ -98,7 +98,7 @@ func TestPropertiesAccepted(t *testing.T) {
 			} {
 				var text []byte
 				lacks := func(w string) bool { return !strings.Contains(string(text), w) }
-				for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) { // it may still be between two programs
+				for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // it may still be between two programs
 					text, err = os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid.Value.Value(), file))
 					if err != nil {
 						t.Fatal(err)
