@@ -56,8 +56,8 @@ func parseExecution(stat []byte) execution {
 // hasExecuted reports whether the program of an active unit runs. If not, the unit begins
 // when it does; one that ends before has not begun. The caller holds mu.
 func (m *Manager) hasExecuted(c *conn, t *tracked) bool {
-	if !m.host.activeEarly() || t.executed {
-		return true
+	if !m.host.activeEarly() || t.unit.Kind == Scope || t.executed {
+		return true // the process of a scope is not one that systemd forked
 	}
 	if t.executed = readExecution(t.unit.MainPID) == executed; t.executed || t.awaited {
 		return t.executed

@@ -35,12 +35,22 @@ func TestExecution(t *testing.T) {
 // TestBeginsWhenExecuted: a unit that is active before its program runs begins once, when
 // that is executed; one that ends before never began.
 func TestBeginsWhenExecuted(t *testing.T) {
-	for name, pids := range map[string][]int{"at once": {os.Getpid()}, "later": {0, os.Getpid()}, "never": {0, 0}} {
-		t.Run(name, func(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		kind Kind
+		pids []int
+		want int
+	}{
+		{"at once", Service, []int{os.Getpid()}, 1},
+		{"later", Service, []int{0, os.Getpid()}, 1},
+		{"never", Service, []int{0, 0}, 0},
+		{"a scope", Scope, []int{0}, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := New(Options{RecordDir: t.TempDir()})
 				m.host.Version, m.ctx = firstExec-1, t.Context()
-				u := &tracked{unit: Unit{Name: "brainjar-x.service", Experiment: "x", Run: 1, Kind: Service}}
+				u := &tracked{unit: Unit{Name: UnitName("x", test.kind), Experiment: "x", Run: 1, Kind: test.kind}}
 				apply := func(s unitState, pid int) {
 					m.mu.Lock()
 					defer m.mu.Unlock()
@@ -48,7 +58,7 @@ func TestBeginsWhenExecuted(t *testing.T) {
 					m.apply(nil, u, s, false)
 				}
 				state := unitState{invocation: anInvocation, began: 10, changed: 11, active: "active"}
-				for _, pid := range pids {
+				for _, pid := range test.pids {
 					apply(state, pid)
 					time.Sleep(time.Minute)
 				}
@@ -67,8 +77,8 @@ func TestBeginsWhenExecuted(t *testing.T) {
 						ended++
 					}
 				}
-				if want := min(1, pids[len(pids)-1]); started != want || ended != 1 {
-					t.Errorf("began %d times, want %d; ended %d times", started, want, ended)
+				if started != test.want || ended != 1 {
+					t.Errorf("began %d times, want %d; ended %d times", started, test.want, ended)
 				}
 				time.Sleep(time.Minute) // nobody looks at it any more
 			})
