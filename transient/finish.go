@@ -41,9 +41,13 @@ func (m *Manager) conclude(t *tracked, f *facts, r *record) {
 		return
 	}
 	t.doubted = &o
-	invocation := t.unit.Invocation
+	unit, program, invocation := t.unit.Name, t.program, t.unit.Invocation
+	silent := m.host.spawnsSilently() && o.Result == ExitCode
 	m.spawn(func(ctx context.Context) {
 		text, err := m.journal(ctx, invocation, m.options.User)
+		if silent && text == "" {
+			text = m.spawnWords(ctx, unit, program, o.ExitCode)
+		}
 		if ctx.Err() != nil {
 			return // the next Manager finds it again
 		}

@@ -187,7 +187,7 @@ func (m *Manager) expect(c *conn, spec Spec, warnings []string) (*tracked, error
 		times:      &timeLimits{start: spec.ReadyTimeout, runtime: spec.RuntimeMax},
 		stopSignal: spec.StopSignal, stopTimeout: spec.StopTimeout,
 		limits: spec.Limits, force: spec.AllowUnenforced, notes: warnings,
-		since: monotonic(), order: newOrder(),
+		program: spec.Command[0], since: monotonic(), order: newOrder(),
 	}
 	m.units[path] = t
 	return t, nil

@@ -20,6 +20,7 @@ type tracked struct {
 	times       *timeLimits
 	stopSignal  syscall.Signal
 	stopTimeout time.Duration
+	program     string // that systemd executes; "": not known
 	limits      Limits // asked for; what holds for a unit that was found
 	force       bool   // Spec.AllowUnenforced
 	notes       []string
