@@ -54,11 +54,12 @@ test-python: ## the Python package: alone, and against a real brainjar
 	cd python && python3 -W error -m unittest discover -t . -s tests
 	lab/python.test
 
+VM = dist/vm-$(or $(firstword $(SUITES)),bookworm)
 test-vm: ## the same suites in virtual machines with cgroup v2, of SUITES (bookworm) and ARCH (slow), or of these what RUN matches, but for those that want a fast machine
 	lab/install-vm $(ARCH)
-	GOARCH=$(or $(ARCH),amd64) lab/suite-build dist/lab
+	GOARCH=$(or $(ARCH),amd64) lab/suite-build $(VM)
 	for suite in $(or $(SUITES),bookworm); do \
-		lab/vm --arch $(or $(ARCH),amd64) --suite $$suite --mem 3072 --timeout 2700 --add dist/lab:/lab/suite --add lab/suite:/lab/run-suite -- \
+		lab/vm --arch $(or $(ARCH),amd64) --suite $$suite --mem 3072 --timeout 2700 --add $(VM):/lab/suite --add lab/suite:/lab/run-suite -- \
 			/lab/run-suite /lab/suite -test.run '$(RUN)' -test.skip 'TestLong|TestShipped|$(SIMULATED)' || exit; \
 	done
 
