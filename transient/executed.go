@@ -1,12 +1,10 @@
 package transient
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -43,11 +41,11 @@ func readExecution(pid int) execution {
 // flags, of which PF_FORKNOEXEC is set from fork(2) to execve(2) (include/linux/sched.h).
 func parseExecution(stat []byte) execution {
 	const forkNoExec = 0x40
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) < 7 || fields[0] == "Z" || fields[0] == "X" {
+	switch statField(stat, 3) {
+	case "", "Z", "X":
 		return over
 	}
-	if flags, err := strconv.ParseUint(fields[6], 10, 32); err == nil && flags&forkNoExec != 0 {
+	if flags, err := strconv.ParseUint(statField(stat, 9), 10, 32); err == nil && flags&forkNoExec != 0 {
 		return forked
 	}
 	return executed

@@ -58,19 +58,28 @@ func FindProcess(pid int) (p Process, username string, command []string, err err
 	return p, username, command, nil
 }
 
-// processBegan reads when a process began. The name of its program comes before, in
-// parentheses, with anything in it.
+// processBegan reads when a process began.
 func processBegan(pid int) (uint64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, fmt.Errorf("%w: %d", ErrNoProcess, pid)
 	}
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	const began = 22 - 3 // the first after the name is field 3
-	if len(fields) <= began {
+	began := statField(b, 22)
+	if began == "" {
 		return 0, fmt.Errorf("cannot read /proc/%d/stat", pid)
 	}
-	return strconv.ParseUint(fields[began], 10, 64)
+	return strconv.ParseUint(began, 10, 64)
+}
+
+// statField returns a field of /proc/PID/stat by its number in proc(5), 3 or higher; "" if
+// there is none. Field 2 is the name of the program, in parentheses, with anything in it.
+func statField(stat []byte, number int) string {
+	const first = 3
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) <= number-first {
+		return ""
+	}
+	return fields[number-first]
 }
 
 // runs returns ErrNoProcess if it is not that process any more.
