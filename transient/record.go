@@ -72,11 +72,10 @@ func runRecorder(args []string) int {
 const distrustEnvironment = "environment-files"
 
 func writeRecord(args []string, env func(string) string) error {
-	distrust := len(args) == 6 && args[5] == distrustEnvironment
-	if len(args) != 5 && !distrust {
+	if len(args) != 5 && (len(args) != 6 || args[5] != distrustEnvironment) {
 		return fmt.Errorf("cannot record: want DIR SCOPE EXPERIMENT RUN ATTEMPT")
 	}
-	dir, user := args[0], args[1] == "user"
+	dir, user, distrust := args[0], args[1] == "user", len(args) == 6
 	run, errRun := strconv.Atoi(args[3])
 	attempt, errAttempt := strconv.Atoi(args[4])
 	if errRun != nil || errAttempt != nil {
