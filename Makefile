@@ -72,10 +72,9 @@ test-faults: ## a random walk of faults: BRAINJAR_FAULTS seconds, or BRAINJAR_KI
 	lab/suite-build dist/faults lab/faults
 	BRAINJAR_FAULTS=$${BRAINJAR_FAULTS:-600} lab/ns lab/suite dist/faults -test.v
 
-test-power: ## virtual machines that are rebooted, whose clock is set, whose power is cut (slow)
+test-power: ## virtual machines whose clock is set, whose power is cut (slow)
 	lab/install-vm
 	lab/clock.test
-	lab/reboot.test
 	lab/power.test $(CUTS)
 
 test-arm64: ## the unit tests for arm64, under qemu-user
