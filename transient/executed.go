@@ -19,36 +19,23 @@ const firstExec = 249
 // so before it is known whether the program can be executed: Type=simple.
 func (h Host) activeEarly() bool { return h.Version < firstExec }
 
-// execution is how far a process got that systemd forked.
-type execution int
-
-const (
-	forked   execution = iota // it is still systemd's own code that runs
-	executed                  // the program
-	over                      // neither, and it cannot be told any more whether there was a program
-)
-
-// readExecution asks the kernel whether a process has called execve(2).
-func readExecution(pid int) execution {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return over
-	}
-	return parseExecution(b)
+// runsProgram asks the kernel whether a process that systemd forked runs a program: has
+// called execve(2), and is not over. What is over cannot be told from what never ran one.
+func runsProgram(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && statRunsProgram(stat)
 }
 
-// parseExecution reads fields 3 and 9 of /proc/PID/stat, proc(5): the state, and the
+// statRunsProgram reads fields 3 and 9 of /proc/PID/stat, proc(5): the state, and the
 // flags, of which PF_FORKNOEXEC is set from fork(2) to execve(2) (include/linux/sched.h).
-func parseExecution(stat []byte) execution {
+func statRunsProgram(stat []byte) bool {
 	const forkNoExec = 0x40
 	switch statField(stat, 3) {
 	case "", "Z", "X":
-		return over
+		return false
 	}
-	if flags, err := strconv.ParseUint(statField(stat, 9), 10, 32); err == nil && flags&forkNoExec != 0 {
-		return forked
-	}
-	return executed
+	flags, err := strconv.ParseUint(statField(stat, 9), 10, 32)
+	return err != nil || flags&forkNoExec == 0 // a kernel that says it in another way is not waited for
 }
 
 // hasExecuted reports whether the program of an active unit runs. If not, the unit begins
@@ -57,7 +44,7 @@ func (m *Manager) hasExecuted(c *conn, t *tracked) bool {
 	if !m.host.activeEarly() || t.unit.Kind == Scope || t.executed {
 		return true // the process of a scope is not one that systemd forked
 	}
-	if t.executed = readExecution(t.unit.MainPID) == executed; t.executed || t.awaited {
+	if t.executed = runsProgram(t.unit.MainPID); t.executed || t.awaited {
 		return t.executed
 	}
 	t.awaited = true
@@ -82,7 +69,7 @@ func (m *Manager) lookExecuted(c *conn, t *tracked, invocation string) bool {
 	if t.unit.Invocation != invocation || t.started || t.ended || t.doubted != nil {
 		return true
 	}
-	if readExecution(t.unit.MainPID) != executed {
+	if !runsProgram(t.unit.MainPID) {
 		return false
 	}
 	t.executed = true

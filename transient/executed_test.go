@@ -7,28 +7,28 @@ import (
 	"time"
 )
 
-// TestExecution: the flags of a process tell whether it has executed a program; its name
-// can be anything.
-func TestExecution(t *testing.T) {
-	for stat, want := range map[string]execution{
-		"7 ((a) b 64) R 1 7 7 0 -1 64 0 0":     forked, // PF_FORKNOEXEC
-		"7 (systemd) S 1 7 7 0 -1 4194368":     forked, // with PF_RANDOMIZE
-		"7 (python3) S 1 7 7 0 -1 4194304 0 0": executed,
-		"7 (python3) S 1 7 7 0 -1 x 0 0":       executed, // of a kernel that says it in another way
-		"7 (python3) Z 1 7 7 0 -1 4194368 0 0": over,
-		"7 (python3) X 1 7 7 0 -1 4194304 0 0": over,
-		"7 (python3)":                          over,
-		"":                                     over,
+// TestRunsProgram: the flags of a process tell whether it has executed a program; its
+// name can be anything.
+func TestRunsProgram(t *testing.T) {
+	for stat, want := range map[string]bool{
+		"7 ((a) b 64) R 1 7 7 0 -1 64 0 0":     false, // PF_FORKNOEXEC
+		"7 (systemd) S 1 7 7 0 -1 4194368":     false, // with PF_RANDOMIZE
+		"7 (python3) S 1 7 7 0 -1 4194304 0 0": true,
+		"7 (python3) S 1 7 7 0 -1 x 0 0":       true,
+		"7 (python3) Z 1 7 7 0 -1 4194368 0 0": false,
+		"7 (python3) X 1 7 7 0 -1 4194304 0 0": false,
+		"7 (python3)":                          false,
+		"":                                     false,
 	} {
-		if got := parseExecution([]byte(stat)); got != want {
-			t.Errorf("%q: %d, want %d", stat, got, want)
+		if got := statRunsProgram([]byte(stat)); got != want {
+			t.Errorf("%q: %t, want %t", stat, got, want)
 		}
 	}
-	if got := readExecution(os.Getpid()); got != executed {
-		t.Errorf("this test: %d", got)
+	if !runsProgram(os.Getpid()) {
+		t.Error("this test runs no program")
 	}
-	if got := readExecution(0); got != over {
-		t.Errorf("no process: %d", got)
+	if runsProgram(0) {
+		t.Error("no process runs a program")
 	}
 }
 
