@@ -40,7 +40,7 @@ var settingKeys = schema[Config]{
 	field("thermal.zones", listOf(zonePattern, "list of patterns", `a list of patterns like ["tj-*"]`), `["*"]`, "The thermal zones that count, by type, with `*` and `?`.",
 		func(c *Config) *[]string { return &c.Thermal.Zones },
 		rule[[]string]{"at least one pattern", func(zones []string) bool { return len(zones) > 0 }}),
-	field("thermal.interval", duration, `"2s"`, "How often sensors are read.",
+	field("thermal.interval", duration, `"2s"`, "How often sensors, and the memory of the machine, are read.",
 		func(c *Config) *time.Duration { return &c.Thermal.Interval }, between(100*time.Millisecond, time.Hour)),
 	field("thermal.clocks", yesNo, "false", "Whether the clocks of CPU and GPU may be lowered against heat.",
 		func(c *Config) *bool { return &c.Thermal.Clocks }),
