@@ -12,7 +12,7 @@ SCRIPTS := $(filter-out lab/README.md lab/demo.toml lab/faults,$(wildcard lab/*)
 # Tests that take long in simulated time, and need no systemd: test-unit has run them.
 SIMULATED := TestNumbersAreGivenOnce|TestDeathAtEveryWrite|TestNothingGrows|TestPlaceIsKept|TestPlaceOutlivesALostStart
 # Those that keep systemd busy, to see what comes late then: in an emulated machine all is late.
-BUSY := TestFoundQueued|TestStoppedBeforeItBegan
+BUSY := TestFoundQueued|TestStoppedBeforeItBegan|TestScenariosOnSystemd/many_codes
 # Those that want a real systemd.
 REAL = $(shell grep -hoE '^func Test[A-Z][A-Za-z0-9]*' $(wildcard */*_lab_test.go */*/*_lab_test.go) | cut -c6- | grep -vx TestMain | paste -sd '|')
 
