@@ -305,7 +305,10 @@ class WaitTest(FakeTest):
             self.assertEqual(client.wait("a", PATIENCE).phase, "succeeded")
 
     def test_what_a_brainjar_says_that_comes_or_goes_does_not_count(self) -> None:
-        def change(h: Handler) -> None:
+        def handle(h: Handler, r: Request) -> None:
+            if r.path != "/v1/events":
+                return self.handle(h, r)
+            # Before the stream begins: there is no event of it.
             if len(h.server.fake.requests) < 9:
                 self.supervisor = {"ready": True, "leaving": True}
                 self.stands = experiment("stopped")
@@ -315,10 +318,10 @@ class WaitTest(FakeTest):
             else:
                 self.supervisor = {"ready": True}
                 self.stands = experiment("succeeded")
+            h.begin()
             h.server.fake.gate.wait(PATIENCE)
 
-        with mock.patch.object(self, "change", change):
-            self.assertEqual(self.serve(self.handle).wait("a", PATIENCE).phase, "succeeded")
+        self.assertEqual(self.serve(handle).wait("a", PATIENCE).phase, "succeeded")
 
     def test_brainjar_that_does_not_come_back(self) -> None:
         client = self.serve(self.handle)
