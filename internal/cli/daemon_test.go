@@ -66,12 +66,12 @@ func (d *testDaemon) begin() {
 		d.fatal("cannot load:\n%v", err)
 		return
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	d.cancel = cancel
+	leaving, leave := context.WithCancel(context.Background())
+	d.cancel = leave
 	log := slog.New(slog.NewTextHandler(&d.log, nil))
 	path := filepath.Join(d.dir, ledgerName)
-	book := ledger.Open(ctx, path, ledger.Options{Log: log})
-	past, err := book.Restore(ctx)
+	book := ledger.Open(leaving, path, ledger.Options{Log: log})
+	past, err := book.Restore(leaving)
 	if err != nil {
 		d.fatal("%v", err)
 	}
@@ -88,10 +88,12 @@ func (d *testDaemon) begin() {
 		return
 	}
 	server := &control.Server{Supervisor: d.Supervisor, Hub: hub, Listener: listener, Logs: d.logs, Sensors: d.feels, History: control.Ledger{Path: path}, Version: "test", Log: log}
+	// As in the service, all else goes on until the supervisor has ended.
+	ctx, cancel := context.WithCancel(context.Background())
 	d.over.Go(func() { book.Run(ctx) })
 	d.over.Go(func() { _ = d.fake.Run(ctx) })
 	d.over.Go(func() { _ = server.Run(ctx); listener.Close() })
-	d.over.Go(func() { _ = d.Run(ctx); cancel() })
+	d.over.Go(func() { _ = d.Run(leaving); cancel() })
 	d.awaitReady(ctx)
 }
 

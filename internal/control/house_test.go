@@ -109,11 +109,11 @@ func (h *house) begin(with ...func(*control.Server)) {
 	if err != nil {
 		h.Fatalf("cannot load:\n%v", err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	h.cancel = cancel
+	leaving, leave := context.WithCancel(context.Background())
+	h.cancel = leave
 	log := slog.New(slog.NewTextHandler(&h.log, nil))
-	book := ledger.Open(ctx, h.ledger(), ledger.Options{Log: log})
-	past, err := book.Restore(ctx)
+	book := ledger.Open(leaving, h.ledger(), ledger.Options{Log: log})
+	past, err := book.Restore(leaving)
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -138,11 +138,13 @@ func (h *house) begin(with ...func(*control.Server)) {
 	for _, do := range with {
 		do(server)
 	}
+	// As in the service, all else goes on until the supervisor has ended.
+	ctx, cancel := context.WithCancel(context.Background())
 	h.over.Go(func() { book.Run(ctx) })
 	h.over.Go(func() { _ = h.fake.Run(ctx) })
 	h.over.Go(func() { _ = server.Run(ctx); _ = h.listener.Close() })
 	s := h.Supervisor
-	h.over.Go(func() { _ = s.Run(ctx); cancel() })
+	h.over.Go(func() { _ = s.Run(leaving); cancel() })
 	h.client = control.NewClient(h.socket)
 	h.caller = caller{h, http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", h.socket)
