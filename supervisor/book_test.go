@@ -65,6 +65,13 @@ func (b *book) Put(w ledger.Write, done func(error)) {
 	}
 }
 
+// breaks keeps writes from the disk, until it is called with nil.
+func (b *book) breaks(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.broken = err
+}
+
 func (b *book) apply(w ledger.Write) {
 	if w.Event != nil {
 		b.events = append(b.events, *w.Event)

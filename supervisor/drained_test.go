@@ -1,6 +1,7 @@
 package supervisor_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -59,6 +60,37 @@ func TestStopOfWhatWasDrained(t *testing.T) {
 					st.Errorf("it is %s: %s", a.Phase, a.Reason)
 				}
 				last.drain()
+			})
+		})
+	}
+}
+
+// A brainjar that stops waits for its ledger, but not for long: what could not be written
+// is kept for the next one.
+func TestStopWhileLedgerIsBroken(t *testing.T) {
+	for name, c := range map[string]struct {
+		broken   time.Duration
+		kept     int
+		min, max time.Duration
+	}{
+		"for a moment": {2 * time.Second, 0, 2 * time.Second, 4 * time.Second},
+		"for good":     {time.Hour, 1, 3 * time.Second, 5 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onFake(t, func(st stage, fake *transienttest.Fake) {
+				b := newBook()
+				st.book = b
+				h := st.begin(head + experiment("a", "", "sleep=1h"))
+				h.awaitPhase(supervisor.Running, time.Minute, "a")
+				b.breaks(errors.New("no space left on device"))
+				time.AfterFunc(c.broken, func() { b.breaks(nil) })
+				if took := h.drain(); took < c.min || took > c.max {
+					st.Errorf("it took %v", took)
+				}
+				if n := fake.Records(); n != c.kept {
+					st.Errorf("%d records, want %d", n, c.kept)
+				}
+				b.breaks(nil)
 			})
 		})
 	}

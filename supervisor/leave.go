@@ -25,6 +25,7 @@ type departure struct {
 	by      time.Time // when to give up on what has not ended
 	blocked bool      // systemd waits for brainjar to stop before it stops any experiment
 	ending  bool      // experiments are being ended
+	writeBy time.Time // when to give up on the ledger, which has to tell how they ended
 	killed  bool      // a second request came: everything was killed
 }
 
@@ -140,7 +141,7 @@ func (s *Supervisor) departed() (bool, error) {
 	case s.leaving.how != drain:
 		return false, nil
 	case s.active() == 0 && len(s.endingOrphans()) == 0 && s.calls == 0 && s.ready:
-		if !s.undone() {
+		if !s.written() || !s.undone() {
 			return false, nil
 		}
 		s.Log.Info("stopped")

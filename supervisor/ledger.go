@@ -203,8 +203,13 @@ func toJSON(v any) string {
 	return string(b)
 }
 
-// unwrittenRetry is the time between questions whether the ledger works again.
-const unwrittenRetry = 5 * time.Second
+// The time between questions whether the ledger works again, also while brainjar
+// stops; then it waits for the ledger only this long, once nothing runs any more.
+const (
+	unwrittenRetry = 5 * time.Second
+	lastRetry      = time.Second
+	lastWrites     = 3 * time.Second
+)
 
 // maxUnwritten is how many ends wait for the ledger before the oldest is let go:
 // each is a file in the runtime directory.
@@ -219,7 +224,7 @@ func (s *Supervisor) settleEnd(u transient.Unit) func(error) {
 			return
 		}
 		if len(s.unwritten) == 0 {
-			s.unwrittenAt = time.Now().Add(unwrittenRetry)
+			s.askedLedger = time.Now()
 		}
 		s.unwritten = append(s.unwritten, u)
 		if len(s.unwritten) > maxUnwritten {
@@ -235,11 +240,15 @@ func (s *Supervisor) writeAgain(now time.Time, next *time.Time) {
 	if len(s.unwritten) == 0 {
 		return
 	}
-	if now.Before(s.unwrittenAt) {
-		*next = earlier(*next, s.unwrittenAt)
+	retry := unwrittenRetry
+	if s.leaving.ending {
+		retry = lastRetry
+	}
+	if due := s.askedLedger.Add(retry); now.Before(due) {
+		*next = earlier(*next, due)
 		return
 	}
-	s.unwrittenAt = now.Add(unwrittenRetry)
+	s.askedLedger = now
 	n := len(s.unwritten)
 	s.write(ledger.Write{}, func(err error) {
 		if err == nil {
@@ -254,6 +263,23 @@ func (s *Supervisor) forgetWritten(n int) {
 		s.forget(u)
 	}
 	s.unwritten = append([]transient.Unit(nil), s.unwritten[n:]...)
+}
+
+// written reports whether no end waits for the ledger any more, or the time for that,
+// which begins with the first question, is over.
+func (s *Supervisor) written() bool {
+	if len(s.unwritten) == 0 {
+		return true
+	}
+	now := time.Now()
+	if s.leaving.writeBy.IsZero() {
+		s.leaving.writeBy = now.Add(lastWrites)
+	}
+	if now.Before(s.leaving.writeBy) {
+		return false
+	}
+	s.Log.Warn("not all ends are in the ledger, what is left of those runs is kept for the next brainjar", "runs", len(s.unwritten))
+	return true
 }
 
 // ledgerTrouble says what is wrong with the ledger, or "".

@@ -165,9 +165,7 @@ func TestBrokenLedger(t *testing.T) {
 		if err := h.Hold(st.Context(), "a", ""); !errors.Is(err, supervisor.ErrNotWritten) {
 			st.Errorf("an order that is not on disk: %v", err)
 		}
-		b.mu.Lock()
-		b.broken = nil
-		b.mu.Unlock()
+		b.breaks(nil)
 		h.await("the records are gone", time.Minute, func() bool { return fake.Records() == 0 })
 		if ends := b.ends("a"); len(ends) != 3 {
 			st.Error(ends)
@@ -214,9 +212,7 @@ func TestDeathWhileLedgerIsBroken(t *testing.T) {
 				text := head + experiment("a", `restart = { delay = "10s", factor = 1.0, max_restarts = 9 }`, "sleep=5s", "exit=3")
 				h := st.begin(text)
 				h.awaitPhase(supervisor.Running, time.Minute, "a")
-				b.mu.Lock()
-				b.broken = errors.New("no space left on device")
-				b.mu.Unlock()
+				b.breaks(errors.New("no space left on device"))
 				time.Sleep(35 * time.Second) // the third runs
 				if !running {
 					time.Sleep(5 * time.Second)
@@ -227,9 +223,7 @@ func TestDeathWhileLedgerIsBroken(t *testing.T) {
 				b.mu.Unlock()
 				h = st.begin(text)
 				time.Sleep(20 * time.Second)
-				b.mu.Lock()
-				b.broken = nil
-				b.mu.Unlock()
+				b.breaks(nil)
 				h.await("the records are gone", time.Minute, func() bool { return fake.Records() == 0 })
 				h.awaitPhase(supervisor.Running, time.Minute, "a")
 				s := h.status("a")

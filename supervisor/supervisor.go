@@ -184,7 +184,7 @@ type state struct {
 
 	// unwritten are units whose end could not be put on disk.
 	unwritten   []transient.Unit
-	unwrittenAt time.Time // when to try again
+	askedLedger time.Time // whether they can be by now
 
 	lastEvent int64 // id
 

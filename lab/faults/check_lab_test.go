@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -19,6 +20,7 @@ type row struct {
 	Attempt    int     `json:"attempt"`
 	Invocation string  `json:"invocation"`
 	Result     *string `json:"result"`
+	Reason     string  `json:"reason"`
 	ExitCode   *int    `json:"exit_code"`
 	EndedAt    *string `json:"ended_at"`
 }
@@ -112,14 +114,14 @@ func (w *world) check() (v verdict) {
 		case e.ended && w.touched[e.experiment] && *r.Result == "stopped": // between its last word and its exit
 		case e.ended && (r.ExitCode == nil || *r.ExitCode != e.code):
 			v.miscounted++
-			w.Errorf("miscounted: run %d of %s exited with %d, the ledger says %s", r.Run, e.experiment, e.code, *r.Result)
+			w.Errorf("miscounted: run %d of %s exited with %d, the ledger says %s\n%s", r.Run, e.experiment, e.code, *r.Result, w.logOf(r))
 		case e.ended && *r.Result == "stopped" && r.Run == last[e.experiment]: // when the walk was over
 		case e.ended && !w.touched[e.experiment] && *r.Result != map[bool]string{true: "success", false: "exit-code"}[e.code == 0]:
 			v.miscounted++
-			w.Errorf("miscounted: run %d of %s exited with %d, the ledger says %s", r.Run, e.experiment, e.code, *r.Result)
+			w.Errorf("miscounted: run %d of %s exited with %d, the ledger says %s\n%s", r.Run, e.experiment, e.code, *r.Result, w.logOf(r))
 		case !e.ended && !w.touched[e.experiment] && *r.Result != "stopped":
 			v.miscounted++
-			w.Errorf("miscounted: run %d of %s never ended by itself, the ledger says %s", r.Run, e.experiment, *r.Result)
+			w.Errorf("miscounted: run %d of %s never ended by itself, the ledger says %s\n%s", r.Run, e.experiment, *r.Result, w.logOf(r))
 		}
 	}
 	for id, runs := range byExperiment {
@@ -127,6 +129,23 @@ func (w *world) check() (v verdict) {
 		v.miscounted += w.checkSequence(id, runs, entries)
 	}
 	return v
+}
+
+// logOf is what brainjar logged of a run, and the ledger's reason.
+func (w *world) logOf(r row) string {
+	b, err := os.ReadFile(w.log.Name())
+	w.must(err)
+	found := "reason: " + r.Reason
+	run := fmt.Sprintf(" run=%d ", r.Run)
+	for line := range strings.Lines(string(b)) {
+		fields := strings.Fields(line)
+		if slices.Contains(fields, r.Experiment) || strings.Contains(line, "brainjar-"+r.Experiment+".") {
+			if strings.Contains(line, run) || !strings.Contains(line, " run=") {
+				found += "\n" + strings.TrimSpace(line)
+			}
+		}
+	}
+	return found
 }
 
 // checkSequence compares the runs of one experiment with each other: numbers

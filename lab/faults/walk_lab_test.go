@@ -53,8 +53,9 @@ func TestWalk(t *testing.T) {
 	}
 	w.ready()
 	w.must(w.brainjar.Process.Signal(syscall.SIGTERM))
+	var err error
 	select {
-	case err := <-w.over:
+	case err = <-w.over:
 		if err != nil {
 			t.Errorf("at the end: %v\n%s", err, w.tail())
 		}
@@ -67,10 +68,16 @@ func TestWalk(t *testing.T) {
 	if v.runs < loops || w.killed() == 0 {
 		t.Errorf("too little has happened: %+v", v)
 	}
+	left := ""
+	t.Cleanup(func() {
+		if left != "" {
+			t.Logf("left over:\n%s", left)
+		}
+	})
 	w.await("no unit is left over", 20*time.Second, func() bool { // systemd clears away when nothing else waits
-		out, err := w.command("systemctl", "list-units", "--all", "--plain", "--no-legend", "brainjar-*")
+		left, err = w.command("systemctl", "list-units", "--all", "--plain", "--no-legend", "brainjar-*")
 		w.must(err)
-		return out == ""
+		return left == ""
 	})
 }
 
