@@ -111,6 +111,13 @@ func (b *book) Counted(_ context.Context, invocation string) (bool, error) {
 	return false, nil
 }
 
+func (b *book) HasRun(_ context.Context, experiment string, run int) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, written := b.runs[fmt.Sprintf("%s/%d", experiment, run)]
+	return written, nil
+}
+
 func (b *book) LastRun(_ context.Context, experiment string) (last int, _ error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -25,6 +25,8 @@ type Ledger interface {
 	Put(w ledger.Write, done func(error))
 	// Counted reports whether the end of an invocation was written.
 	Counted(ctx context.Context, invocation string) (bool, error)
+	// HasRun reports whether a run of an experiment with that number was written.
+	HasRun(ctx context.Context, experiment string, run int) (bool, error)
 	// LastRun returns the highest number of a run that an experiment has had.
 	LastRun(ctx context.Context, experiment string) (int, error)
 	// State returns how the ledger itself is. It does not wait for the disk.

@@ -303,6 +303,8 @@ func (shredder) Put(_ ledger.Write, done func(error)) {
 func (shredder) Counted(context.Context, string) (bool, error) { return false, nil }
 func (shredder) State() ledger.State                           { return ledger.State{} }
 
+func (shredder) HasRun(context.Context, string, int) (bool, error) { return false, nil }
+
 func (shredder) LastRun(context.Context, string) (int, error) { return 0, nil }
 
 // budgetless is a house whose slice takes no limits at first.

@@ -11,7 +11,8 @@ import (
 //     systemd is asked; the unit carries it.
 //   - The invocation that comes with a number has it, if no other has it. One that
 //     comes with the number of another, as a unit does that a person restarts, is a
-//     run of its own and gets the next that is free.
+//     run of its own and gets the next that is free. Of what ended unwritten before
+//     brainjar died, the ledger tells whether another has the number.
 //   - A number is free again only where it is certain that no unit was made: systemd
 //     said so, or had none when it had told all there is.
 //
@@ -40,11 +41,16 @@ func (s *Supervisor) number(e *experiment, u transient.Unit) int {
 		e.counted = max(e.counted, run)
 		return run
 	}
+	e.own(run, u.Invocation)
+	return run
+}
+
+// own remembers, until brainjar is ready, which invocation has a number.
+func (e *experiment) own(run int, invocation string) {
 	if e.owners == nil {
 		e.owners = make(map[int]string)
 	}
-	e.owners[run] = u.Invocation
-	return run
+	e.owners[run] = invocation
 }
 
 // openRun is the row of an invocation whose end is not known, or nil.

@@ -69,7 +69,7 @@ func (w *wayward) Start(ctx context.Context, spec transient.Spec) error {
 	return w.Fake.Start(ctx, spec)
 }
 
-// Whatever becomes of starts and of brainjar itself, and whoever restarts units: each
+// Whatever becomes of starts, of the ledger and of brainjar itself, and whoever restarts units: each
 // invocation has one row of its own. Where only brainjar starts what runs, the rows
 // have no gap and count the attempts.
 func TestNumbersAreGivenOnce(t *testing.T) {
@@ -222,9 +222,9 @@ func (w *wayward) walk(st stage) {
 		experiment("c", keys, "exit=4") + experiment("d", keys+"\nready = \"notify\"\nready_timeout = \"1m\"", "sleep=300ms", "ready", "sleep=500ms", "exit=5")
 	b := st.book
 	h := st.begin(text)
-	for range 25 {
-		time.Sleep(time.Duration(w.draw(3000)) * time.Millisecond)
-		switch w.draw(4) {
+	for range 40 {
+		time.Sleep(time.Duration(w.draw(2)*w.draw(3000)) * time.Millisecond)
+		switch w.draw(5) {
 		case 0, 1:
 			died := make(chan struct{})
 			b.mu.Lock()
@@ -240,7 +240,10 @@ func (w *wayward) walk(st stage) {
 				st.Errorf("it went where no phase leads:\n%s", h.logged())
 			}
 			b.mu.Lock()
-			b.dead, b.dieAt = false, 0
+			b.dead, b.dieAt, b.queued = false, 0, nil
+			if w.draw(2) == 0 {
+				b.broken = nil
+			}
 			b.mu.Unlock()
 			time.Sleep(time.Duration(w.draw(2000)) * time.Millisecond)
 			h = st.begin(text)
@@ -252,11 +255,17 @@ func (w *wayward) walk(st stage) {
 			if w.strange {
 				w.Restart("brainjar-b.service")
 			}
+		case 4:
+			b.breaks(errors.New("no space left on device"))
+		}
+		if w.draw(6) == 0 {
+			b.breaks(nil)
 		}
 	}
 	w.mu.Lock()
 	w.calm = true
 	w.mu.Unlock()
+	b.breaks(nil)
 	time.Sleep(30 * time.Second)
 	h.awaitPhase(supervisor.Running, time.Minute, "b")
 	h.drain()

@@ -85,17 +85,21 @@ func (s *Supervisor) learn() {
 		return cmp.Or(cmp.Compare(a.Unit.Run, b.Unit.Run), a.Outcome.Ended.Compare(b.Outcome.Ended))
 	})
 	away := slices.Clone(s.away)
-	counted := make([]bool, len(away))
+	counted, free := make([]bool, len(away)), make([]bool, len(away))
 	s.do(func(ctx context.Context) error {
 		for i, ev := range away {
 			if s.Ledger == nil {
 				break
 			}
 			known, err := s.Ledger.Counted(ctx, ev.Unit.Invocation)
+			given := known
+			if err == nil && !known {
+				given, err = s.Ledger.HasRun(ctx, ev.Unit.Experiment, ev.Unit.Run)
+			}
 			if err != nil {
 				return fmt.Errorf("cannot look up a run: %w", err)
 			}
-			counted[i] = known
+			counted[i], free[i] = known, !given
 		}
 		return nil
 	}, func(err error) {
@@ -112,8 +116,25 @@ func (s *Supervisor) learn() {
 			s.learn()
 			return
 		}
+		for i, ev := range away {
+			if free[i] && !counted[i] {
+				s.keepNumber(ev.Unit)
+			}
+		}
 		s.serve(away, counted)
 	})
+}
+
+// keepNumber lets a run that ended unwritten have the number that its unit carried, which
+// no run in the ledger has: later ones may be there.
+func (s *Supervisor) keepNumber(u transient.Unit) {
+	e := s.byID[u.Experiment]
+	if e == nil || e.past != nil && e.past.Run == u.Run {
+		return // nobody asks, or the row of the experiment tells whose it is
+	}
+	if _, owned := e.owners[u.Run]; !owned {
+		e.own(u.Run, u.Invocation)
+	}
 }
 
 // byRow reports whether an experiment's own row says that the end of this

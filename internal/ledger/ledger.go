@@ -230,6 +230,16 @@ func (l *Ledger) Counted(ctx context.Context, invocation string) (bool, error) {
 	return n > 0, err
 }
 
+// HasRun reports whether a run of an experiment with that number was written to this
+// file.
+func (l *Ledger) HasRun(ctx context.Context, experiment string, run int) (bool, error) {
+	l.mu.Lock()
+	f := l.file
+	l.mu.Unlock()
+	n, err := l.count(ctx, f, "SELECT count(*) FROM runs WHERE experiment = ? AND run = ?", experiment, run)
+	return n > 0, err
+}
+
 // LastRun returns the highest number of a run that an experiment has had, 0 if it
 // has had none. What waits to be written does not count.
 func (l *Ledger) LastRun(ctx context.Context, experiment string) (int, error) {
@@ -241,7 +251,7 @@ func (l *Ledger) LastRun(ctx context.Context, experiment string) (int, error) {
 
 // count asks a file, if there is one, for a number. It does not wait for a disk that does
 // not answer: the question may be left behind, one at a time, as there is one connection.
-func (l *Ledger) count(ctx context.Context, f *file, question, about string) (int, error) {
+func (l *Ledger) count(ctx context.Context, f *file, question string, about ...any) (int, error) {
 	if f == nil {
 		return 0, nil
 	}
@@ -249,7 +259,7 @@ func (l *Ledger) count(ctx context.Context, f *file, question, about string) (in
 	defer cancel()
 	var n int
 	answer := make(chan error, 1)
-	go func() { answer <- f.db.QueryRowContext(ctx, question, about).Scan(&n) }()
+	go func() { answer <- f.db.QueryRowContext(ctx, question, about...).Scan(&n) }()
 	var err error
 	select {
 	case err = <-answer:

@@ -70,8 +70,9 @@ func TestHangs(t *testing.T) {
 	}
 	_, counted := w.Counted(t.Context(), "x")
 	_, last := w.LastRun(t.Context(), "a")
-	if !errors.Is(counted, ledger.ErrSlow) || !errors.Is(last, ledger.ErrSlow) {
-		t.Errorf("questions: %v, %v", counted, last)
+	_, has := w.HasRun(t.Context(), "a", 1)
+	if !errors.Is(counted, ledger.ErrSlow) || !errors.Is(has, ledger.ErrSlow) || !errors.Is(last, ledger.ErrSlow) {
+		t.Errorf("questions: %v, %v, %v", counted, has, last)
 	}
 	release()
 	for end := time.Now().Add(20 * time.Second); w.put(ledger.Write{}) != nil; {
