@@ -221,6 +221,7 @@ func (w *wayward) walk(st stage) {
 	text := head + experiment("a", keys, "sleep=400ms", "exit=3") + experiment("b", keys, "sleep=1s", "exit=0") +
 		experiment("c", keys, "exit=4") + experiment("d", keys+"\nready = \"notify\"\nready_timeout = \"1m\"", "sleep=300ms", "ready", "sleep=500ms", "exit=5")
 	b := st.book
+	b.slow = time.Duration(w.draw(500)) * time.Millisecond
 	h := st.begin(text)
 	for range 40 {
 		time.Sleep(time.Duration(w.draw(2)*w.draw(3000)) * time.Millisecond)

@@ -165,6 +165,8 @@ func (s *Supervisor) serve(away []transient.Ended, counted []bool) {
 	for _, e := range s.experiments {
 		ev, ok := latest[e]
 		switch {
+		case ok && e.past != nil && e.past.Run > s.number(e, ev.Unit): // what followed from a newer one was written
+			s.writeEnd(ev, s.number(e, ev.Unit))
 		case ok && e.phase == Idle:
 			if e.past != nil && Phase(e.past.Phase) == Stopping && e.past.Invocation == ev.Unit.Invocation {
 				e.recallCause()
