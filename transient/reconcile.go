@@ -202,6 +202,17 @@ func (m *Manager) examineUnit(ctx context.Context, c *conn, path dbus.ObjectPath
 	if err != nil {
 		return fmt.Errorf("cannot read a unit: %w", err)
 	}
+	if state.over() {
+		// If somebody has started it again between the two answers, they are not about
+		// the same run.
+		again, err := c.getAll(ctx, path, unitIface)
+		if err != nil {
+			return fmt.Errorf("cannot read a unit: %w", err)
+		}
+		if later := readUnitState(again); later.began != state.began {
+			return m.examineUnit(ctx, c, path)
+		}
+	}
 	if property[string](service, "Slice") != Slice {
 		return nil
 	}
