@@ -143,14 +143,6 @@ func TestRoundTrip(t *testing.T) {
 	if known, err := w.Counted(t.Context(), fmt.Sprintf("%032x", 2)); err != nil || known {
 		t.Errorf("run 2 is counted: %v", err)
 	}
-	for run, want := range map[int]bool{1: true, 2: true, 3: false} {
-		if has, err := w.HasRun(t.Context(), "a", run); err != nil || has != want {
-			t.Errorf("it has run %d: %v, %v", run, has, err)
-		}
-	}
-	if has, err := w.HasRun(t.Context(), "b", 1); err != nil || has {
-		t.Errorf("it has a run of another: %v, %v", has, err)
-	}
 	w.stop()
 
 	past, err := open(t, path, ledger.Options{}).Restore(t.Context())

@@ -85,6 +85,23 @@ func TestHangs(t *testing.T) {
 	}
 }
 
+// A number is given once it was written, whatever became of its run.
+func TestHasRun(t *testing.T) {
+	w := open(t, filepath.Join(t.TempDir(), "brainjar.db"), ledger.Options{})
+	ended := aRun(1)
+	ended.EndedAt = noon.Add(time.Hour)
+	w.must(ledger.Write{Run: &ended})
+	w.must(ledger.Write{Run: ptr(aRun(2))})
+	for run, want := range map[int]bool{1: true, 2: true, 3: false} {
+		if has, err := w.HasRun(t.Context(), "a", run); err != nil || has != want {
+			t.Errorf("it has run %d: %v, %v", run, has, err)
+		}
+	}
+	if has, err := w.HasRun(t.Context(), "b", 1); err != nil || has {
+		t.Errorf("it has a run of another: %v, %v", has, err)
+	}
+}
+
 // TestReadOnly: what is on a file system that became read-only is remembered all
 // the same, or brainjar would begin everything anew.
 func TestReadOnly(t *testing.T) {
