@@ -17,9 +17,9 @@ import (
 
 // TestRestartsOfWhatEnds: a person restarts units that are about to end, while systemd
 // and Managers come and go. What said that it ends with 3 has ended so, or was stopped
-// between its last word and its end.
+// between its last word and its end; and what has started ends.
 func TestRestartsOfWhatEnds(t *testing.T) {
-	const code, lives, units, starts = 3, 3, 12, 8
+	const code, lives, units, starts = 3, 3, 12, 16
 	records, said := t.TempDir(), filepath.Join(t.TempDir(), "said")
 	ends := make(map[string]transient.Outcome)
 	for range lives {
@@ -46,13 +46,16 @@ func TestRestartsOfWhatEnds(t *testing.T) {
 			wait.Go(func() {
 				for range starts {
 					_ = b.Start(b.Context(), spec) // it may run
-					pause(120)
+					pause(45)
 					_ = exec.Command("systemctl", "restart", "--no-block", spec.Unit()).Run() // or be gone
-					pause(60)
+					pause(25)
 				}
 			})
 		}
 		wait.Wait()
+		for _, e := range all(b, anyOf[transient.Started]) {
+			await(b, "end of "+e.Unit.Invocation, 1, func(end transient.Ended) bool { return end.Unit.Invocation == e.Unit.Invocation })
+		}
 		b.die()
 		for _, e := range all(b, anyOf[transient.Ended]) {
 			ends[e.Unit.Invocation] = e.Outcome

@@ -193,11 +193,12 @@ func (m *Manager) expect(c *conn, spec Spec, warnings []string) (*tracked, error
 	return t, nil
 }
 
-// drop stops tracking a unit that was never created.
+// drop stops tracking a unit that was never created. One that somebody else started
+// meanwhile, and that was taken for it, stays: its end is still to come.
 func (m *Manager) drop(t *tracked) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if path := unitPath(t.unit.Name); m.units[path] == t {
+	if path := unitPath(t.unit.Name); m.units[path] == t && t.unit.Invocation == "" {
 		delete(m.units, path)
 	}
 }

@@ -54,6 +54,19 @@ func TestTakenBack(t *testing.T) {
 	}
 }
 
+// TestDrop: a start that was refused because somebody else was faster lets go of nothing
+// that has begun.
+func TestDrop(t *testing.T) {
+	for invocation, kept := range map[string]int{"": 0, strings.Repeat("a", 32): 1} {
+		m := New(Options{})
+		u := &tracked{unit: Unit{Name: "brainjar-x.service", Invocation: invocation}, order: newOrder()}
+		m.units[unitPath(u.unit.Name)] = u
+		if m.drop(u); len(m.units) != kept {
+			t.Errorf("invocation %q: %d units are tracked, want %d", invocation, len(m.units), kept)
+		}
+	}
+}
+
 // TestPathsHang: a file system that hangs keeps a start no longer than its
 // limit, and the next one leaves nothing more behind.
 func TestPathsHang(t *testing.T) {
