@@ -74,7 +74,7 @@ func TestStopWhileLedgerIsBroken(t *testing.T) {
 		min, max time.Duration
 	}{
 		"for a moment": {2 * time.Second, 0, 2 * time.Second, 4 * time.Second},
-		"for good":     {time.Hour, 1, 3 * time.Second, 5 * time.Second},
+		"for good":     {time.Hour, 1, 4 * time.Second, 6 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onFake(t, func(st stage, fake *transienttest.Fake) {

@@ -141,7 +141,7 @@ func (s *Supervisor) departed() (bool, error) {
 	case s.leaving.how != drain:
 		return false, nil
 	case s.active() == 0 && len(s.endingOrphans()) == 0 && s.calls == 0 && s.ready:
-		if !s.written() || !s.undone() {
+		if written, undone := s.written(), s.undone(); !written || !undone {
 			return false, nil
 		}
 		s.Log.Info("stopped")

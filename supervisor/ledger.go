@@ -25,7 +25,8 @@ type Ledger interface {
 	Put(w ledger.Write, done func(error))
 	// Counted reports whether the end of an invocation was written.
 	Counted(ctx context.Context, invocation string) (bool, error)
-	// HasRun reports whether a run of an experiment with that number was written.
+	// HasRun reports whether a run of an experiment with that number was written, or
+	// may have been.
 	HasRun(ctx context.Context, experiment string, run int) (bool, error)
 	// LastRun returns the highest number of a run that an experiment has had.
 	LastRun(ctx context.Context, experiment string) (int, error)
@@ -205,12 +206,14 @@ func toJSON(v any) string {
 	return string(b)
 }
 
-// The time between questions whether the ledger works again, also while brainjar
-// stops; then it waits for the ledger only this long, once nothing runs any more.
 const (
+	// unwrittenRetry is the time between questions whether the ledger works again.
 	unwrittenRetry = 5 * time.Second
-	lastRetry      = time.Second
-	lastWrites     = 3 * time.Second
+	// lastRetry is that time while brainjar stops. Asked sooner, the ledger answers
+	// without trying.
+	lastRetry = 1500 * time.Millisecond
+	// lastWrites is how long brainjar waits for the ledger once nothing runs any more.
+	lastWrites = 4 * time.Second
 )
 
 // maxUnwritten is how many ends wait for the ledger before the oldest is let go:
@@ -281,6 +284,7 @@ func (s *Supervisor) written() bool {
 		return false
 	}
 	s.Log.Warn("not all ends are in the ledger, what is left of those runs is kept for the next brainjar", "runs", len(s.unwritten))
+	s.unwritten = nil
 	return true
 }
 

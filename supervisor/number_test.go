@@ -69,9 +69,9 @@ func (w *wayward) Start(ctx context.Context, spec transient.Spec) error {
 	return w.Fake.Start(ctx, spec)
 }
 
-// Whatever becomes of starts, of the ledger and of brainjar itself, and whoever restarts units: each
-// invocation has one row of its own. Where only brainjar starts what runs, the rows
-// have no gap and count the attempts.
+// Whatever becomes of starts, of the ledger and of brainjar itself, and whoever restarts
+// units: each invocation has one row of its own. Where only brainjar starts what runs, the
+// rows have no gap and count the attempts.
 func TestNumbersAreGivenOnce(t *testing.T) {
 	_, random := seeded(t)
 	for _, strange := range []bool{false, true} {

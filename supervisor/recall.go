@@ -129,8 +129,11 @@ func (s *Supervisor) learn() {
 // no run in the ledger has: later ones may be there.
 func (s *Supervisor) keepNumber(u transient.Unit) {
 	e := s.byID[u.Experiment]
-	if e == nil || e.past != nil && e.past.Run == u.Run {
-		return // nobody asks, or the row of the experiment tells whose it is
+	switch {
+	case e == nil || u.Run < 1 || s.openRun(u.Invocation) != nil:
+		return // it has another, or none
+	case e.past != nil && e.past.Run == u.Run:
+		return // the row of the experiment tells whose it is
 	}
 	if _, owned := e.owners[u.Run]; !owned {
 		e.own(u.Run, u.Invocation)
@@ -157,6 +160,9 @@ func (s *Supervisor) serve(away []transient.Ended, counted []bool) {
 			s.bystander(ev)
 		default:
 			if other, ok := latest[e]; ok {
+				if s.number(e, other.Unit) > s.number(e, ev.Unit) {
+					other, ev = ev, other
+				}
 				s.writeEnd(other, s.number(e, other.Unit))
 			}
 			latest[e] = ev
@@ -165,16 +171,14 @@ func (s *Supervisor) serve(away []transient.Ended, counted []bool) {
 	for _, e := range s.experiments {
 		ev, ok := latest[e]
 		switch {
-		case ok && e.past != nil && e.past.Run > s.number(e, ev.Unit): // what followed from a newer one was written
-			s.writeEnd(ev, s.number(e, ev.Unit))
-		case ok && e.phase == Idle:
+		case ok && (e.phase != Idle || e.past != nil && e.past.Run > s.number(e, ev.Unit)):
+			s.writeEnd(ev, s.number(e, ev.Unit)) // a newer one has begun, or was written: this decides nothing any more
+		case ok:
 			if e.past != nil && Phase(e.past.Phase) == Stopping && e.past.Invocation == ev.Unit.Invocation {
 				e.recallCause()
 				e.stop.cause, e.stop.why = e.cause, e.past.Reason
 			}
 			s.take(e, ev)
-		case ok: // a newer one has begun, and this decides nothing any more
-			s.writeEnd(ev, s.number(e, ev.Unit))
 		}
 		if e.phase == Idle {
 			s.recall(e)

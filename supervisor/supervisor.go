@@ -184,7 +184,7 @@ type state struct {
 
 	// unwritten are units whose end could not be put on disk.
 	unwritten   []transient.Unit
-	askedLedger time.Time // whether they can be by now
+	askedLedger time.Time // when it last said that it cannot write, or was asked
 
 	lastEvent int64 // id
 

@@ -209,7 +209,7 @@ func (m *Manager) examineUnit(ctx context.Context, c *conn, path dbus.ObjectPath
 		if err != nil {
 			return fmt.Errorf("cannot read a unit: %w", err)
 		}
-		if later := readUnitState(again); later.began != state.began {
+		if later := readUnitState(again); later.invocation != "" && later.began != state.began {
 			return m.examineUnit(ctx, c, path)
 		}
 	}

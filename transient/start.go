@@ -40,7 +40,8 @@ func (o *order) settle(err error) {
 // Started or Ended or both come on the stream, or have come already. When it
 // returns an error, there is no unit and no event will come; only after
 // ErrUncertain that is not known, and shows in the events that follow the next
-// connection. ErrExists: a unit of that name is running.
+// connection. ErrExists: a unit of that name is running, which somebody else has
+// started; its events come.
 //
 // After a lost connection Start waits for the next one, to find out, but it
 // never takes longer than startCalls calls may: then it is ErrUncertain too.

@@ -133,6 +133,9 @@ func TestReadOnly(t *testing.T) {
 	if known, err := l.Counted(t.Context(), ended.Invocation); err != nil || !known {
 		t.Errorf("counted: %v, %v", known, err)
 	}
+	if has, err := l.HasRun(t.Context(), "a", 4); err != nil || !has {
+		t.Errorf("it has the run: %v, %v", has, err)
+	}
 }
 
 // powerless takes root's power over files from this process until the test ends.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"sort"
 	"strconv"
@@ -136,11 +137,11 @@ func (w *world) logOf(r row) string {
 	b, err := os.ReadFile(w.log.Name())
 	w.must(err)
 	found := "reason: " + r.Reason
-	run := fmt.Sprintf(" run=%d ", r.Run)
+	run := regexp.MustCompile(fmt.Sprintf(`run=%d\b`, r.Run))
 	for line := range strings.Lines(string(b)) {
 		fields := strings.Fields(line)
 		if slices.Contains(fields, r.Experiment) || strings.Contains(line, "brainjar-"+r.Experiment+".") {
-			if strings.Contains(line, run) || !strings.Contains(line, " run=") {
+			if run.MatchString(line) || !strings.Contains(line, " run=") {
 				found += "\n" + strings.TrimSpace(line)
 			}
 		}
