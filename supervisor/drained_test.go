@@ -90,7 +90,6 @@ func TestStopWhileLedgerIsBroken(t *testing.T) {
 				if n := fake.Records(); n != c.kept {
 					st.Errorf("%d records, want %d", n, c.kept)
 				}
-				b.breaks(nil)
 			})
 		})
 	}

@@ -224,7 +224,7 @@ func (w *wayward) walk(st stage) {
 	b.slow = time.Duration(w.draw(500)) * time.Millisecond
 	h := st.begin(text)
 	for range 40 {
-		time.Sleep(time.Duration(w.draw(2)*w.draw(3000)) * time.Millisecond)
+		time.Sleep(time.Duration(w.draw(2)*w.draw(3000)) * time.Millisecond) // every other step comes at once
 		switch w.draw(5) {
 		case 0, 1:
 			died := make(chan struct{})

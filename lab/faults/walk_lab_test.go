@@ -53,9 +53,8 @@ func TestWalk(t *testing.T) {
 	}
 	w.ready()
 	w.must(w.brainjar.Process.Signal(syscall.SIGTERM))
-	var err error
 	select {
-	case err = <-w.over:
+	case err := <-w.over:
 		if err != nil {
 			t.Errorf("at the end: %v\n%s", err, w.tail())
 		}
@@ -75,8 +74,9 @@ func TestWalk(t *testing.T) {
 		}
 	})
 	w.await("no unit is left over", 20*time.Second, func() bool { // systemd clears away when nothing else waits
-		left, err = w.command("systemctl", "list-units", "--all", "--plain", "--no-legend", "brainjar-*")
+		out, err := w.command("systemctl", "list-units", "--all", "--plain", "--no-legend", "brainjar-*")
 		w.must(err)
+		left = out
 		return left == ""
 	})
 }
